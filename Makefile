@@ -1,0 +1,37 @@
+# Two commands: `make train` trains on a laptop's CPU, `make test` passes the tests. Each sets itself up.
+PYTHON ?= python3
+WORKDIR ?= runs/digits
+CONFIG ?= configs/digits.py
+bin := .venv/bin
+
+.PHONY: train test test-slow lint clean
+
+train: .venv/.runtime
+	$(bin)/python train.py --config=$(CONFIG) --workdir=$(WORKDIR)
+
+test: lint
+	$(bin)/python -m pytest -m "not slow" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
+
+test-slow: .venv/.development
+	$(bin)/python -m pytest -m slow
+
+lint: .venv/.development
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/pyrefly check
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "needs Python 3.11 or newer, found $$($(PYTHON) --version); name one with 'make PYTHON=python3.12 ...'" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.txt constraints.txt pyproject.toml | .venv/bin/python
+	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements.txt --editable .
+	touch $@
+
+.venv/.development: requirements-dev.txt .venv/.runtime
+	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .coverage*

@@ -1,0 +1,84 @@
+"""Every field a config may have, with TF-slim's settings for the paper's ImageNet training as values.
+
+Other configs are overlays: they take this one and change a few lines. What each field may be is checked by
+`mobilenet_v2.config.validate` before anything else happens.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ConfigDict:
+    """The complete config."""
+    config = ConfigDict()
+    config.seed = 0  # of initialisation, dropout, data order and augmentation
+
+    config.model = ConfigDict()
+    config.model.expansion_factor = 6  # t: width of a block's inside over its input
+    config.model.width_multiplier = 1.0  # α: scales the channels of every layer
+    # Rows of the paper's Table 2: (t, channels, repeats, stride); t None is `expansion_factor`.
+    config.model.stages = (
+        (1, 16, 1, 1),
+        (None, 24, 2, 2),
+        (None, 32, 3, 2),
+        (None, 64, 4, 2),
+        (None, 96, 3, 1),
+        (None, 160, 3, 2),
+        (None, 320, 1, 1),
+    )
+    config.model.stem_channels = 32
+    config.model.stem_stride = 2  # 1 for images of 32 pixels
+    config.model.head_channels = 1280
+    config.model.head_rule = "paper"  # head's width: "paper" × max(1, α), "shrink" × α, "fixed"
+    config.model.channel_divisor = 8  # channels are rounded to its multiples
+    config.model.num_classes = 1000
+    config.model.dropout_rate = 0.2  # before the classifier
+    config.model.padding = "same"  # "same" (TF-slim, Keras) or "symmetric" (torchvision, timm)
+    config.model.batch_norm_epsilon = 1e-3  # 1e-3 goes with "same", 1e-5 with "symmetric"
+    config.model.batch_norm_momentum = 0.997  # weight of the old value in a running average
+    config.model.batch_norm_fast_variance = True  # False: two passes, for inputs with |mean| ≫ deviation
+    config.model.initialization = "slim"  # "slim" or "torchvision"
+    config.model.dtype = "float32"  # of convolutions and activations; "bfloat16" on accelerators
+
+    config.data = ConfigDict()
+    config.data.name = "imagenet2012"  # a TensorFlow Datasets name; `digits` is our own
+    config.data.data_dir = placeholder(str)  # None: TFDS_DATA_DIR or ~/tensorflow_datasets
+    config.data.train_split = "train"  # any TFDS split expression
+    config.data.validation_split = "validation"  # scored every `train.evaluate_every` steps
+    config.data.test_split = placeholder(str)  # scored once, at the end; None: there is none
+    config.data.image_size = 224  # pixels, of square images
+    config.data.mean = (0.5, 0.5, 0.5)  # per channel, of pixels in [0, 1]; subtracted on the device
+    config.data.std = (0.5, 0.5, 0.5)  # divided by, likewise
+    config.data.flip = True  # mirror half of the training images
+    config.data.rotation = 0.0  # degrees: each training image is turned by U(−rotation, rotation)
+    config.data.zoom = 0.0  # … enlarged by a factor in U(1 − zoom, 1 + zoom)
+    config.data.shift = 0.0  # … and moved by U(−shift, shift) of its side along each axis
+    config.data.num_threads = 0  # that read ahead; 0 suits small images
+    config.data.max_unreadable = 0.001  # share of unreadable images above which the run stops
+
+    config.train = ConfigDict()
+    config.train.batch_size = 96  # global: over all devices and hosts
+    config.train.accumulation_steps = 1  # micro-batches a step; batch norm sees one at a time
+    config.train.num_epochs = 300.0  # passes over the training split
+    config.train.num_steps = placeholder(int)  # optimizer steps; where given, instead of num_epochs
+    config.train.label_smoothing = 0.0
+    config.train.log_every = 100  # steps between rows of metrics.jsonl
+    config.train.checkpoint_every = 5000  # steps
+    config.train.evaluate_every = 10000  # steps; a multiple of checkpoint_every
+    config.train.keep_checkpoints = 2  # the newest ones
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "rmsprop"  # "rmsprop" as TF1 wrote it, "sgd" (Nesterov) or "adamw"
+    config.optimizer.learning_rate = 0.045  # at its peak
+    config.optimizer.momentum = 0.9  # rmsprop, sgd; adamw's β₁
+    config.optimizer.decay = 0.9  # rmsprop's mean square; adamw's β₂
+    config.optimizer.epsilon = 1.0  # rmsprop: inside the root; adamw: outside. sgd has none
+    config.optimizer.weight_decay = 4e-5  # rmsprop, sgd: added to the gradient. adamw: decoupled
+    # What decays: "slim" kernels but depthwise ones, "kernels" all kernels, "all" every parameter.
+    config.optimizer.weight_decay_mask = "slim"
+    config.optimizer.schedule = "exponential"  # staircase; or "cosine" to zero; or "constant"
+    config.optimizer.warmup_epochs = 0.0  # linear from zero
+    config.optimizer.decay_rate = 0.98  # exponential: factor of a stair
+    config.optimizer.epochs_per_decay = 2.5  # exponential: length of a stair
+    config.optimizer.ema_decay = 0.9999  # of parameters and batch statistics; 0: no averages
+    return config

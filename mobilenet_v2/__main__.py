@@ -1,0 +1,37 @@
+"""`python -m mobilenet_v2 COMMAND`: finds the command, also installed as `mobilenet-v2`."""
+
+import importlib
+import sys
+
+from mobilenet_v2 import command_line
+from mobilenet_v2.errors import ConfigError, nearest
+
+COMMANDS = {
+    "summary": "parameters, multiply-adds and memory of a config's network, per block",
+    "evaluate": "accuracy of a run's newest checkpoint",
+}
+
+
+def dispatch(argv: list[str]) -> None:
+    """Runs the command that `argv[1]` names with the arguments after it.
+
+    Raises:
+      ConfigError: if there is no such command.
+    """
+    listing = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+    if argv[1:2] in ([], ["--help"], ["-h"]):
+        print(f"python -m mobilenet_v2 COMMAND [flags]\n\n{listing}\n\nCOMMAND --help shows its flags.")
+        return
+    name = argv[1]
+    if name not in COMMANDS:
+        raise ConfigError(f"no command {name!r}; commands are {', '.join(COMMANDS)}{nearest(name, COMMANDS)}")
+    importlib.import_module(f"mobilenet_v2.commands.{name}").main(argv[1:])
+
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return command_line.execute(dispatch, sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

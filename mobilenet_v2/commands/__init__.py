@@ -1,0 +1,1 @@
+"""One thin file a command: `main(argv)` over functions that a notebook can call."""

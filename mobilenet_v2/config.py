@@ -1,0 +1,153 @@
+"""What a config may say. `validate` runs before anything that takes time or writes a file."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mobilenet_v2.config_fields import FIELDS, STAGE_FIELDS
+from mobilenet_v2.errors import ConfigError, nearest
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks every field's type and range, and the rules between fields.
+
+    Raises:
+      ConfigError: one line that names the field, its value and what is allowed; for an unknown field, the
+        nearest known one.
+    """
+    values = dict(flatten(config))
+    for name in values:
+        if name not in FIELDS:
+            raise ConfigError(f"config has no field {name!r}{nearest(name, FIELDS)}")
+    for name, field in FIELDS.items():
+        if name not in values:
+            raise ConfigError(f"config.{name} is missing; it must be {field.allowed}")
+        if not field.accepts(values[name]):
+            raise ConfigError(f"config.{name} is {values[name]!r}, must be {field.allowed}")
+    _validate_model(config)
+    _validate_training(config)
+
+
+def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:
+    """Checks that every device gets the same number of rows of every (micro-)batch.
+
+    Raises:
+      ConfigError: if it would not, with the nearest batch sizes that would do.
+    """
+    rows = device_count * config.train.accumulation_steps
+    batch_size = config.train.batch_size
+    if batch_size % rows == 0:
+        return
+    below, above = batch_size // rows * rows, -(-batch_size // rows) * rows
+    nearby = f"{below} or {above}" if below else f"{above}"
+    raise ConfigError(
+        f"config.train.batch_size is {batch_size}, must be divisible by {device_count} devices "
+        f"({process_count} processes) × {config.train.accumulation_steps} accumulation steps, as {nearby}"
+    )
+
+
+def validate_classes(config: ConfigDict, dataset_classes: int) -> None:
+    """Checks that the classifier has a logit for each label of the data set.
+
+    More logits than labels are allowed: 1001 with a background class, say.
+
+    Raises:
+      ConfigError: if it has fewer.
+    """
+    if config.model.num_classes < dataset_classes:
+        raise ConfigError(
+            f"config.model.num_classes is {config.model.num_classes}, must be at least {dataset_classes}, "
+            f"the classes of data set {config.data.name!r}"
+        )
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (dotted name, value) of each field, sequences as tuples."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict | dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _as_tuple(value)
+
+
+def to_json(config: ConfigDict) -> str:
+    """The config as JSON, in its own order: a file that a person can read and compare."""
+    return json.dumps(config.to_dict(), indent=2) + "\n"
+
+
+def from_json(text: str) -> ConfigDict:
+    """The config that `to_json` wrote.
+
+    Raises:
+      ConfigError: if `text` is not JSON of an object.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"config is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"config must be a JSON object, found {type(values).__name__}")
+    config = ConfigDict(values)
+    for name, value in flatten(config):
+        if isinstance(value, tuple):
+            *sections, field = name.split(".")
+            section = config
+            for key in sections:
+                section = section[key]
+            section[field] = value
+    return config
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+    """Names each field that differs, with both values: `train.batch_size: 32 → 64`."""
+    before, after = dict(flatten(old)), dict(flatten(new))
+    return [
+        f"{name}: {before.get(name, 'absent')!r} → {after.get(name, 'absent')!r}"
+        for name in dict.fromkeys((*before, *after))
+        if (name in before, before.get(name)) != (name in after, after.get(name))
+    ]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _validate_model(config: ConfigDict) -> None:
+    model, stride = config.model, config.model.stem_stride
+    for index, row in enumerate(model.stages):
+        if len(row) != len(STAGE_FIELDS):
+            raise ConfigError(
+                f"config.model.stages[{index}] is {row!r}, must be (t or None, channels, repeats, stride)"
+            )
+        for (name, field), value in zip(STAGE_FIELDS.items(), row, strict=True):
+            if not field.accepts(value):
+                raise ConfigError(f"config.model.stages[{index}] has {name} {value!r}, must be {field.allowed}")
+        stride *= row[3]
+    if config.data.image_size < stride:
+        raise ConfigError(
+            f"config.data.image_size is {config.data.image_size}, must be at least {stride}, the product of "
+            "config.model.stem_stride and the strides of config.model.stages"
+        )
+    multiplier = {"paper": max(1.0, model.width_multiplier), "shrink": model.width_multiplier, "fixed": 1.0}
+    head_width = model.head_channels * multiplier[model.head_rule]
+    if head_width < model.channel_divisor:
+        raise ConfigError(
+            f"config.model.head_channels is {model.head_channels}, which head_rule {model.head_rule!r} scales to "
+            f"{head_width:g}, must come to at least config.model.channel_divisor, {model.channel_divisor}"
+        )
+
+
+def _validate_training(config: ConfigDict) -> None:
+    train = config.train
+    if train.evaluate_every % train.checkpoint_every:
+        raise ConfigError(
+            f"config.train.evaluate_every is {train.evaluate_every}, must be a multiple of "
+            f"config.train.checkpoint_every, {train.checkpoint_every}: a state is saved before it is scored"
+        )
+    if train.batch_size % train.accumulation_steps:
+        raise ConfigError(
+            f"config.train.accumulation_steps is {train.accumulation_steps}, must divide "
+            f"config.train.batch_size, {train.batch_size}"
+        )

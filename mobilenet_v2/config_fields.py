@@ -1,0 +1,126 @@
+"""The table of config fields: what each may be. The rules between fields are in `config.py`."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """`accepts(value)` says whether a value may stand; `allowed` says to a person which values may."""
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+def _integer(low: int, high: int | None = None) -> Field:
+    allowed = f"an integer ≥ {low}" if high is None else f"an integer in {low} … {high}"
+    return Field(allowed, lambda v: type(v) is int and v >= low and (high is None or v <= high))
+
+
+def _number(allowed: str, holds: Callable[[float], bool]) -> Field:
+    return Field(allowed, lambda v: type(v) in (int, float) and math.isfinite(v) and holds(v))
+
+
+def _positive() -> Field:
+    return _number("a number > 0", lambda v: v > 0)
+
+
+def _not_negative() -> Field:
+    return _number("a number ≥ 0", lambda v: v >= 0)
+
+
+def _fraction() -> Field:
+    return _number("a number in [0, 1)", lambda v: 0 <= v < 1)
+
+
+def _choice(*names: str) -> Field:
+    return Field("one of " + ", ".join(map(repr, names)), lambda v: v in names)
+
+
+def _text() -> Field:
+    return Field("a non-empty string", lambda v: isinstance(v, str) and v != "")
+
+
+def _boolean() -> Field:
+    return Field("True or False", lambda v: isinstance(v, bool))
+
+
+def _or_none(field: Field) -> Field:
+    return Field(f"{field.allowed}, or None", lambda v: v is None or field.accepts(v))
+
+
+def _three(field: Field) -> Field:
+    return Field(
+        f"a tuple of three, each {field.allowed}",
+        lambda v: isinstance(v, tuple) and len(v) == 3 and all(map(field.accepts, v)),
+    )
+
+
+def _rows() -> Field:
+    allowed = "a non-empty tuple of (t or None, channels, repeats, stride)"
+    return Field(allowed, lambda v: isinstance(v, tuple) and v != () and all(isinstance(r, tuple) for r in v))
+
+
+STAGE_FIELDS = {
+    "expansion_factor": _or_none(_integer(1, 64)),
+    "channels": _integer(1),
+    "repeats": _integer(1),
+    "stride": _integer(1, 2),
+}
+
+FIELDS = {
+    "seed": _integer(0, 2**32 - 1),
+    "model.expansion_factor": _integer(1, 64),
+    "model.width_multiplier": _number("a number in (0, 16]", lambda v: 0 < v <= 16),
+    "model.stages": _rows(),
+    "model.stem_channels": _integer(1),
+    "model.stem_stride": _integer(1, 2),
+    "model.head_channels": _integer(1),
+    "model.head_rule": _choice("paper", "shrink", "fixed"),
+    "model.channel_divisor": _integer(1),
+    "model.num_classes": _integer(2),
+    "model.dropout_rate": _fraction(),
+    "model.padding": _choice("same", "symmetric"),
+    "model.batch_norm_epsilon": _positive(),
+    "model.batch_norm_momentum": _fraction(),
+    "model.batch_norm_fast_variance": _boolean(),
+    "model.initialization": _choice("slim", "torchvision"),
+    "model.dtype": _choice("float32", "bfloat16"),
+    "data.name": _text(),
+    "data.data_dir": _or_none(_text()),
+    "data.train_split": _text(),
+    "data.validation_split": _text(),
+    "data.test_split": _or_none(_text()),
+    "data.image_size": _integer(1),
+    "data.mean": _three(_number("a number in [0, 1]", lambda v: 0 <= v <= 1)),
+    "data.std": _three(_positive()),
+    "data.flip": _boolean(),
+    "data.rotation": _number("degrees in [0, 180]", lambda v: 0 <= v <= 180),
+    "data.zoom": _fraction(),
+    "data.shift": _fraction(),
+    "data.num_threads": _integer(0, 1024),
+    "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
+    "train.batch_size": _integer(1),
+    "train.accumulation_steps": _integer(1),
+    "train.num_epochs": _positive(),
+    "train.num_steps": _or_none(_integer(1)),
+    "train.label_smoothing": _fraction(),
+    "train.log_every": _integer(1),
+    "train.checkpoint_every": _integer(1),
+    "train.evaluate_every": _integer(1),
+    "train.keep_checkpoints": _integer(1),
+    "optimizer.name": _choice("rmsprop", "sgd", "adamw"),
+    "optimizer.learning_rate": _positive(),
+    "optimizer.momentum": _fraction(),
+    "optimizer.decay": _fraction(),
+    "optimizer.epsilon": _positive(),
+    "optimizer.weight_decay": _not_negative(),
+    "optimizer.weight_decay_mask": _choice("slim", "kernels", "all"),
+    "optimizer.schedule": _choice("exponential", "cosine", "constant"),
+    "optimizer.warmup_epochs": _not_negative(),
+    "optimizer.decay_rate": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
+    "optimizer.epochs_per_decay": _positive(),
+    "optimizer.ema_decay": _fraction(),
+}

@@ -1,0 +1,1 @@
+"""From a TFDS data set to batches on devices. Knows no model."""

@@ -1,0 +1,93 @@
+"""Sources to host batches with Grain: this host's contiguous rows of each global batch.
+
+A training batch is a function of (seed, index of the batch) alone, so the whole position in the data is one
+integer, and neither a restart nor the number of hosts changes what a step sees.
+"""
+
+import dataclasses
+import sys
+from typing import Any
+
+import grain.python as grain
+from ml_collections import ConfigDict
+
+from mobilenet_v2.data.transforms import Augment, example
+
+
+def training_batches(
+    source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
+) -> grain.IterDataset:
+    """Endless shuffled, augmented batches; `iter` of it has `get_state()` and `set_state()`.
+
+    A batch may span two epochs: no example is dropped. Every host must hold the same `source`.
+
+    Args:
+      source: random access to records.
+      config: the whole config; `data`, `seed` and `train.batch_size` matter here.
+      process_index, process_count: this host, and how many share a global batch.
+    """
+    data = config.data
+    augment = Augment(data.image_size, data.rotation, data.zoom, data.shift, data.flip)
+    examples = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat().random_map(augment)
+    return _batched(examples, config, process_index, process_count)
+
+
+def evaluation_batches(
+    source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
+) -> grain.IterDataset:
+    """Every example once, in order; the last batch is filled up with rows of mask 0."""
+    padded = _Padded(source, config.train.batch_size)
+    examples = grain.MapDataset.source(padded).map(lambda record: example(record, config.data.image_size))
+    return _batched(examples, config, process_index, process_count)
+
+
+def _batched(examples: Any, config: ConfigDict, process_index: int, process_count: int) -> grain.IterDataset:
+    rows = config.train.batch_size // process_count
+    local = LocalRows(examples, config.train.batch_size, process_index * rows, rows)
+    # Grain's default options read 500 elements ahead, and an element here is a batch.
+    options = grain.ReadOptions(num_threads=config.data.num_threads, prefetch_buffer_size=2 * config.data.num_threads)
+    return local.batch(rows, drop_remainder=True).to_iter_dataset(options)
+
+
+class LocalRows(grain.MapDataset):
+    """Rows [start, start + rows) of each global batch: the order in which a sharded batch lies on the devices.
+
+    Shuffling and random transforms come before it, so that they see global indices.
+    """
+
+    def __init__(self, parent: grain.MapDataset, batch_size: int, start: int, rows: int):
+        super().__init__(parent)
+        self._batch_size, self._start, self._rows = batch_size, start, rows
+
+    def __len__(self) -> int:
+        total = len(self._parent)
+        return sys.maxsize if total == sys.maxsize else total // self._batch_size * self._rows
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.slice(index)
+        batch, row = divmod(index, self._rows)
+        return self._parent[batch * self._batch_size + self._start + row]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Padded:
+    """`source` lengthened to whole batches; the rows past its end are marked invalid."""
+
+    source: Any
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.source) // self.batch_size) * self.batch_size
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index < len(self.source):
+            return self.source[index]
+        return {"image": b"", "label": 0, "valid": False}
+
+
+def steps_of(source: Any, config: ConfigDict) -> tuple[int, float]:
+    """(optimizer steps of the whole run, steps an epoch) for this training split."""
+    per_epoch = len(source) / config.train.batch_size
+    total = config.train.num_steps
+    return total if total is not None else max(1, round(config.train.num_epochs * per_epoch)), per_epoch

@@ -1,0 +1,34 @@
+"""Errors that are the user's to mend: a command prints them as one line and exits with status 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Says what is wrong, its value, and what would be right."""
+
+
+class ConfigError(UserError):
+    """A field of the config, or a flag, has a value that it may not have."""
+
+
+class DataError(UserError):
+    """A data set is missing, not prepared, or unreadable."""
+
+
+class WorkdirError(UserError):
+    """A run directory can't be used: unwritable, of another config, or of no run."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint can't be restored: damaged, or of another model."""
+
+
+class DivergenceError(UserError):
+    """The loss or a gradient stopped being finite."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean '…'?` where a known name is close, else nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,84 @@
+"""The parts that MobileNets are made of: channel rounding, padding, convolution + batch norm + activation."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+Padding = Literal["same", "symmetric"]
+Activation = Callable[[jax.Array], jax.Array]
+
+
+def make_divisible(channels: float, divisor: int = 8, round_limit: float = 0.9) -> int:
+    """Rounds a scaled channel count to the hardware's taste.
+
+    The nearest multiple of `divisor`, at least `divisor`, and raised by one step where rounding
+    would lose more than 10 % of the channels. As in TF-slim's MobileNet, which the paper's
+    checkpoints were trained with.
+
+    Raises:
+      ValueError: if `channels` or `divisor` is not positive.
+    """
+    if channels <= 0 or divisor <= 0:
+        raise ValueError(f"channels and divisor must be positive, got {channels} and {divisor}")
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < round_limit * channels else rounded
+
+
+def spatial_padding(padding: Padding, kernel_size: int) -> str | int:
+    """What `nn.Conv` calls the padding of a source family.
+
+    "same" is TensorFlow's rule: at stride 2 an even side is padded at its end only. "symmetric" is
+    PyTorch's: (kernel_size − 1) / 2 on each side. They differ by a shift of half a pixel at every stride,
+    which weights trained under the other rule do not survive.
+
+    Raises:
+      ValueError: if `padding` is neither.
+    """
+    if padding == "same":
+        return "SAME"
+    if padding == "symmetric":
+        return (kernel_size - 1) // 2
+    raise ValueError(f"padding must be 'same' or 'symmetric', got {padding!r}")
+
+
+def relu6(x: jax.Array) -> jax.Array:
+    """min(max(x, 0), 6): the paper's activation, chosen for low-precision arithmetic (§3)."""
+    return jnp.minimum(jnp.maximum(x, 0), 6)
+
+
+class ConvNormAct(nn.Module):
+    """Convolution without bias, batch norm, activation; `activation=None` makes it linear.
+
+    Attributes:
+      features: output channels.
+      conv, norm: constructors with everything that all layers of a network share already bound.
+      kernel_size, stride: of the convolution, the same in both directions.
+      depthwise: one filter for each input channel; `features` must equal the input's channels.
+      padding: family, see `spatial_padding`.
+    """
+
+    features: int
+    conv: Callable[..., Any]
+    norm: Callable[..., Any]
+    kernel_size: int = 1
+    stride: int = 1
+    depthwise: bool = False
+    activation: Activation | None = relu6
+    padding: Padding = "symmetric"
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array, *, train: bool) -> jax.Array:
+        """Returns [B, ⌈H / stride⌉, ⌈W / stride⌉, features]; `train` normalises by the batch's own statistics."""
+        x = self.conv(
+            self.features,
+            kernel_size=(self.kernel_size, self.kernel_size),
+            strides=self.stride,
+            padding=spatial_padding(self.padding, self.kernel_size),
+            feature_group_count=x_BxHxWxC.shape[-1] if self.depthwise else 1,
+            name="conv",
+        )(x_BxHxWxC)
+        x = self.norm(use_running_average=not train, name="bn")(x)
+        return x if self.activation is None else self.activation(x)

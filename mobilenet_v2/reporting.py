@@ -1,0 +1,66 @@
+"""Tables that a person reads: a network's cost, a run's result."""
+
+import pathlib
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mobilenet_v2.models.cost import Cost
+
+
+def print_cost(cost: Cost, console: Console | None = None) -> None:
+    """A row a block, and the totals."""
+    table = Table("block", "output", "expanded", "parameters", "multiply-adds", "output kB", "peak kB")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for block in cost.blocks:
+        table.add_row(
+            block.name,
+            "×".join(map(str, block.output_shape)),
+            str(block.expanded_channels or ""),
+            f"{block.parameters:,}",
+            f"{block.multiply_adds:,}",
+            f"{block.output_bytes / 1000:,.1f}",
+            f"{block.peak_bytes / 1000:,.1f}",
+        )
+    table.add_section()
+    totals = f"{cost.parameters:,}", f"{cost.multiply_adds:,}", "", f"{cost.peak_bytes / 1000:,.1f}"
+    table.add_row("total", "", "", *totals)
+    console = console or _console()
+    console.print(table)
+    console.print(
+        f"and {cost.batch_stats:,} batch statistics. For one image; peak: activations held at once in inference.",
+        highlight=False,
+    )
+
+
+def print_result(result: dict[str, Any], workdir: pathlib.Path, console: Console | None = None) -> None:
+    """What a run came to, and where it lies."""
+    table = Table(show_header=False)
+    table.add_row("parameters", f"{result['parameters']:,}")
+    table.add_row("multiply-adds", f"{result['multiply_adds']:,}")
+    for use in ("validation", "test"):
+        if use in result:
+            table.add_row(f"{use} accuracy", format_scores(result[use], result["examples"][use]))
+    minutes, seconds = divmod(round(result["seconds"]), 60)
+    table.add_row("time", f"{minutes} min {seconds:02d} s for {result['steps']:,} steps")
+    for what, name in (
+        ("result", "result.json"),
+        ("metrics", "metrics.jsonl"),
+        ("checkpoints", "checkpoints"),
+    ):
+        table.add_row(what, str(workdir / name))
+    (console or _console()).print(table)
+
+
+def format_scores(scores: dict[str, float], examples: int) -> str:
+    """Accuracy of the trained variables, and of their moving averages where there are any."""
+    averaged = f", moving average {scores['ema_accuracy']:.2%}" if "ema_accuracy" in scores else ""
+    return f"{scores['accuracy']:.2%}{averaged}  (of {examples:,} images)"
+
+
+def _console() -> Console:
+    """Wide enough that no column is cut where the output is a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)

@@ -1,0 +1,120 @@
+"""Checkpoints with Orbax: asynchronous, atomic, and with checksums of our own.
+
+A step holds the state; and, as JSON, the position in the data, the metric sums since the last row, the config, and
+a CRC-32 of every array, for Orbax restores a flipped bit without a word.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decision_policy
+
+from mobilenet_v2.errors import CheckpointError
+from mobilenet_v2.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A state, and the JSON that was saved with it."""
+
+    state: TrainState
+    extra: dict[str, Any]
+
+
+def open_manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
+    """A manager that keeps the `keep` newest steps and clears away what a killed process left half written."""
+    return ocp.CheckpointManager(
+        folder.absolute(),
+        item_handlers={"state": ocp.StandardCheckpointHandler(), "extra": ocp.JsonCheckpointHandler()},
+        options=ocp.CheckpointManagerOptions(
+            save_decision_policy=save_decision_policy.FixedIntervalPolicy(1),
+            preservation_policy=preservation_policy.LatestN(keep),
+            cleanup_tmp_directories=True,
+            enable_async_checkpointing=True,
+        ),
+    )
+
+
+def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any]) -> None:
+    """Saves in the background; the state may be donated at once. A step that is already saved is left alone."""
+    step = int(state.step)
+    if manager.latest_step() == step:
+        return
+    extra = {**extra, "checksums": checksums(state)}
+    manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra)))
+
+
+def restore_latest(manager: ocp.CheckpointManager, target: TrainState) -> Restored | None:
+    """The newest checkpoint that is whole, as `target` describes its arrays; None if there is no checkpoint.
+
+    A damaged one is moved aside, said aloud on stderr, and the one before it is taken.
+
+    Raises:
+      CheckpointError: if a checkpoint is of another model, or none is whole.
+    """
+    steps = sorted(manager.all_steps(), reverse=True)
+    for step in steps:
+        try:
+            _check_model(manager, step, target)
+            return _restore(manager, step, target)
+        except CheckpointError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise a dozen types for damaged files
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            print(f"checkpoint {step} is damaged ({reason[:200]}); trying the one before", file=sys.stderr)
+            _move_aside(manager, step)
+    if steps:
+        raise CheckpointError(f"none of the checkpoints in {manager.directory} can be read: {steps}")
+    return None
+
+
+def checksums(state: TrainState) -> dict[str, int]:
+    """CRC-32 of each array's bytes, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
+    return {_name(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves}
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, target: TrainState) -> Restored:
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(target), extra=ocp.args.JsonRestore())
+    restored = manager.restore(step, args=args)
+    state, extra = restored["state"], restored["extra"]
+    expected = extra.pop("checksums")
+    found = checksums(state)
+    wrong = [name for name in expected if expected[name] != found.get(name)]
+    if wrong:
+        raise ValueError(f"checksum of {wrong[0]} and {len(wrong) - 1} other arrays is wrong")
+    return Restored(state, extra)
+
+
+def _check_model(manager: ocp.CheckpointManager, step: int, target: TrainState) -> None:
+    """Compares names, shapes and dtypes first: Orbax would cast a dtype silently, and names no array of a wrong shape."""
+    metadata = manager.item_metadata(step)["state"].tree
+    have, want = _described(metadata), _described(target)
+    differing = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
+    if differing:
+        name = differing[0]
+        raise CheckpointError(
+            f"checkpoint {step} in {manager.directory} is of another model: {len(differing)} arrays differ, first "
+            f"{name}: {have.get(name, 'absent')} there, {want.get(name, 'absent')} in this config"
+        )
+
+
+def _described(tree: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {_name(path): f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for path, leaf in leaves}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _move_aside(manager: ocp.CheckpointManager, step: int) -> None:
+    folder = pathlib.Path(manager.directory) / str(step)
+    folder.rename(folder.with_name(f"{step}.damaged"))
+    manager.reload()

@@ -1,0 +1,180 @@
+"""The training loop: restore or start, step, log, save, evaluate, and say how it ended."""
+
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from mobilenet_v2 import reporting
+from mobilenet_v2.config import validate
+from mobilenet_v2.data.pipeline import training_batches
+from mobilenet_v2.data.prefetch import Prefetch
+from mobilenet_v2.errors import DataError, DivergenceError
+from mobilenet_v2.models import cost
+from mobilenet_v2.training import checkpoint, metrics, run_directory, sharding
+from mobilenet_v2.training.evaluation import evaluate_state
+from mobilenet_v2.training.setup import Setup, make_setup
+from mobilenet_v2.training.state import TrainState
+from mobilenet_v2.training.writers import Writers
+
+
+def run(config: ConfigDict, workdir: str) -> dict[str, Any]:
+    """Trains `config` in `workdir`, going on from its newest checkpoint; returns what `result.json` holds.
+
+    Raises:
+      UserError: of a kind that says what is wrong; nothing is written if config or workdir are.
+    """
+    validate(config)
+    folder = pathlib.Path(workdir)
+    run_directory.check(folder, config)
+    result = run_directory.read_result(folder)
+    if result is None:
+        setup = make_setup(config)
+        run_directory.create(folder, config)
+        manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
+        try:
+            restored = checkpoint.restore_latest(manager, setup.abstract_state())
+            result = _train(setup, folder, manager, restored)
+        finally:
+            manager.close()
+        run_directory.write_result(folder, result)
+    reporting.print_result(result, folder)
+    return result
+
+
+def _train(
+    setup: Setup, folder: pathlib.Path, manager: ocp.CheckpointManager, restored: checkpoint.Restored | None
+) -> dict[str, Any]:
+    """Takes the steps that are left, then scores the last state."""
+    config = setup.config
+    state = setup.create_state() if restored is None else restored.state
+    extra = {"sums": {}, "seconds": 0.0, "position": None} if restored is None else restored.extra
+    batches = iter(
+        training_batches(
+            setup.splits["train"],
+            config,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+    )
+    if extra["position"] is not None:
+        batches.set_state(extra["position"])
+    prefetched = Prefetch(batches, sharding.split_rows(setup.mesh))
+    start = int(state.step)
+    clock = time.monotonic() - extra["seconds"]
+    with Writers(folder, setup.total_steps, start) as writers:
+        if start:
+            writers.note(f"goes on from step {start}")
+        validation = _evaluate_if_due(setup, state, start, writers) if start else None
+        ledger = Ledger(setup, writers, start, extra["sums"])
+        for step, state in _steps(setup, state, start, prefetched, ledger):
+            if step % config.train.checkpoint_every == 0 or step == setup.total_steps:
+                ledger.settle()
+                seconds = time.monotonic() - clock
+                extra = {"sums": ledger.sums, "seconds": seconds, "position": prefetched.position}
+                checkpoint.save(manager, state, {**extra, "config": config.to_dict()})
+            validation = _evaluate_if_due(setup, state, step, writers)
+        manager.wait_until_finished()
+        scores = {"validation": validation}
+        if "test" in setup.splits:
+            scores["test"] = _evaluate(setup, state, "test")
+    return _result(setup, scores, seconds=time.monotonic() - clock)
+
+
+def _steps(
+    setup: Setup, state: TrainState, start: int, batches: Prefetch, ledger: "Ledger"
+) -> Iterator[tuple[int, TrainState]]:
+    """Yields (steps taken, state) after each step; the ledger gets each step's metrics."""
+    rng = jax.device_put(jax.random.fold_in(jax.random.key(setup.config.seed), 1), sharding.replicated(setup.mesh))
+    for step in range(start + 1, setup.total_steps + 1):
+        state, sums = setup.train_step(state, next(batches), rng)
+        ledger.enter(step, sums)
+        yield step, state
+
+
+class Ledger:
+    """Adds up the metrics since the last row, reading each step's one step late so that the device never waits."""
+
+    def __init__(self, setup: Setup, writers: Writers, start: int, sums: metrics.Sums):
+        self.sums = sums
+        self._setup, self._writers = setup, writers
+        self._pending: tuple[int, dict[str, jax.Array]] | None = None
+        self._last_row = (start, time.monotonic())
+
+    def enter(self, step: int, sums: dict[str, jax.Array]) -> None:
+        """Takes a step's metrics, still being computed, and settles those of the step before."""
+        self.settle()
+        self._pending = (step, sums)
+
+    def settle(self) -> None:
+        """Waits for the metrics taken last, checks them, and writes a row where one is due.
+
+        Raises:
+          DivergenceError: if the step was not finite; it changed nothing.
+          DataError: if too many images could not be decoded.
+        """
+        if self._pending is None:
+            return
+        (step, pending), self._pending = self._pending, None
+        self.sums = metrics.add(self.sums, jax.device_get(pending))
+        if self.sums["nonfinite"]:
+            raise DivergenceError(
+                f"loss or gradient of step {step} is not finite; the step was not applied and the checkpoints are from "
+                "before it. A lower config.optimizer.learning_rate or a longer warmup_epochs, in a new workdir, may help"
+            )
+        self._writers.advance(step)
+        if step % self._setup.config.train.log_every == 0 or step == self._setup.total_steps:
+            self._write_row(step)
+
+    def _write_row(self, step: int) -> None:
+        sums, config = self.sums, self._setup.config
+        seen = sums["count"] + sums["unreadable"]
+        if sums["unreadable"] > config.data.max_unreadable * seen:
+            raise DataError(
+                f"{sums['unreadable']:.0f} of the last {seen:.0f} training images can't be decoded, must be at most a "
+                f"share of {config.data.max_unreadable} (config.data.max_unreadable)"
+            )
+        row = metrics.means(sums) | {
+            "gradient_norm": sums["gradient_norm"] / sums["steps"],
+            "learning_rate": float(self._setup.schedule(step - 1)),
+            "unreadable": sums["unreadable"],
+        }
+        self._writers.write("train", step, **row)
+        (last_step, last_time), now = self._last_row, time.monotonic()
+        steps_per_second = (step - last_step) / (now - last_time)
+        speed = steps_per_second * config.train.batch_size
+        self._writers.write("speed", step, images_per_second=speed)
+        text = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  {speed:.0f} images/s"
+        self._writers.tell(step, text, seconds_left=(self._setup.total_steps - step) / steps_per_second)
+        self.sums, self._last_row = {}, (step, now)
+
+
+def _evaluate_if_due(setup: Setup, state: TrainState, step: int, writers: Writers) -> dict[str, float] | None:
+    """Scores the validation split; again after a restart at this very step, for the row may be missing."""
+    if step % setup.config.train.evaluate_every and step != setup.total_steps:
+        return None
+    scores = _evaluate(setup, state, "validation")
+    writers.write("validation", step, **scores)
+    averaged = f", moving average {scores['ema_accuracy']:.2%}" if "ema_accuracy" in scores else ""
+    writers.note(f"step {step}: validation accuracy {scores['accuracy']:.2%}{averaged}")
+    return scores
+
+
+def _evaluate(setup: Setup, state: TrainState, use: str) -> dict[str, float]:
+    return evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh)
+
+
+def _result(setup: Setup, scores: dict[str, Any], seconds: float) -> dict[str, Any]:
+    counted = cost.count(setup.model, setup.config.data.image_size)
+    return {
+        "steps": setup.total_steps,
+        "parameters": counted.parameters,
+        "multiply_adds": counted.multiply_adds,
+        "examples": {use: len(source) for use, source in setup.splits.items()},
+        **scores,
+        "seconds": round(seconds, 1),
+    }

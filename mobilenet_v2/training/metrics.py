@@ -1,0 +1,44 @@
+"""Metrics as sums and counts, which add up exactly over devices, batches and hosts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Sums = dict[str, float]
+
+
+def example_sums(
+    logits_BxK: jax.Array, label_B: jax.Array, mask_B: jax.Array, label_smoothing: float = 0.0
+) -> dict[str, jax.Array]:
+    """Σ over the rows with mask 1: `loss` (nats), `correct`, `count`; and `unreadable`, the rows with mask 0."""
+    losses_B = cross_entropy(logits_BxK, label_B, label_smoothing)
+    correct_B = jnp.argmax(logits_BxK, axis=-1) == label_B
+    return {
+        # `where`, because 0 · NaN would be NaN.
+        "loss": jnp.sum(jnp.where(mask_B > 0, losses_B, 0.0)),
+        "correct": jnp.sum(correct_B * mask_B),
+        "count": jnp.sum(mask_B),
+        "unreadable": jnp.sum(1 - mask_B),
+    }
+
+
+def cross_entropy(logits_BxK: jax.Array, label_B: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
+    """−Σ_k q_k log p_k of each row, q being (1 − ε) at the label plus ε / K everywhere (Szegedy et al. 2016)."""
+    if label_smoothing == 0.0:
+        return optax.softmax_cross_entropy_with_integer_labels(logits_BxK, label_B)
+    targets_BxK = optax.smooth_labels(jax.nn.one_hot(label_B, logits_BxK.shape[-1]), label_smoothing)
+    return optax.softmax_cross_entropy(logits_BxK, targets_BxK)
+
+
+def add(total: Sums, sums: Mapping[str, Any]) -> Sums:
+    """Adds a step's fetched sums to a running total, in float64."""
+    return {name: total.get(name, 0.0) + float(value) for name, value in sums.items()}
+
+
+def means(total: Sums) -> dict[str, float]:
+    """`loss` and `accuracy` of the examples counted in `total`."""
+    count = max(total["count"], 1.0)
+    return {"loss": total["loss"] / count, "accuracy": total["correct"] / count}

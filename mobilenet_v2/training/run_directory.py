@@ -1,0 +1,120 @@
+"""The run directory: config, environment, metrics, checkpoints, and a result that exists iff the run finished."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from mobilenet_v2 import config as config_lib
+from mobilenet_v2.errors import ConfigError, WorkdirError
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
+
+
+def check(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Makes sure, without writing, that a run of `config` may start or go on in `workdir`.
+
+    Raises:
+      WorkdirError: if `workdir` is no folder, can't be written, holds files but no run, or holds a run of another
+        config; the fields that differ are named.
+    """
+    nearest = next(folder for folder in (workdir, *workdir.absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise WorkdirError(f"workdir {str(workdir)!r} can't be used: {str(nearest)!r} is a file, must be a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise WorkdirError(f"workdir {str(workdir)!r} can't be used: {str(nearest)!r} is not writable")
+    # A start that was killed at its very beginning leaves a temporary file.
+    if nearest is not workdir or all(path.suffix == ".tmp" for path in workdir.iterdir()):
+        return
+    if not (workdir / "config.json").exists():
+        raise WorkdirError(f"workdir {str(workdir)!r} holds files but no config.json; must be new, empty, or a run's")
+    differing = config_lib.differences(read_config(workdir), config)
+    if differing:
+        raise WorkdirError(
+            f"workdir {str(workdir)!r} holds a run of another config ({'; '.join(differing)}); "
+            "use another workdir, or the config of that run"
+        )
+
+
+def create(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Makes the folder and writes `config.json`; adds this start to `environment.json`."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_atomically(workdir / "config.json", config_lib.to_json(config))
+    path = workdir / "environment.json"
+    starts = _read_json(path) if path.exists() else []
+    write_atomically(path, json.dumps([*starts, _environment()], indent=2) + "\n")
+
+
+def read_config(workdir: pathlib.Path) -> ConfigDict:
+    """The config of the run in `workdir`.
+
+    Raises:
+      WorkdirError: if there is none, or its file is damaged.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise WorkdirError(f"workdir {str(workdir)!r} holds no run: {str(path)!r} does not exist")
+    try:
+        return config_lib.from_json(path.read_text())
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise WorkdirError(f"{str(path)!r} is damaged: {error}") from error
+
+
+def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
+    """`result.json`, or None while the run is not finished."""
+    path = workdir / "result.json"
+    return _read_json(path) if path.exists() else None
+
+
+def write_result(workdir: pathlib.Path, result: dict[str, Any]) -> None:
+    """Declares the run finished."""
+    write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Whoever reads `path` finds the old text or the new one, never a part of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _read_json(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise WorkdirError(f"{str(path)!r} is damaged: {error}") from error
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "host": platform.node(),
+        "processes": jax.process_count(),
+        "devices": [str(device.device_kind) for device in jax.devices()],
+        "git_commit": _git_commit(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the source tree, with `+` where files differ from it; None outside a repository."""
+    tree = pathlib.Path(__file__).parent
+    try:
+        describe = ["git", "-C", str(tree), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+        return subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,116 @@
+"""From a config to everything a run is made of, before anything long starts."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from mobilenet_v2.config import validate, validate_classes, validate_topology
+from mobilenet_v2.data.pipeline import steps_of
+from mobilenet_v2.data.sources import Dataset, open_dataset
+from mobilenet_v2.models.build import build_model
+from mobilenet_v2.training import sharding
+from mobilenet_v2.training.optimizer import make_optimizer, make_schedule
+from mobilenet_v2.training.state import TrainState, abstract_state, create_state
+from mobilenet_v2.training.steps import eval_step, train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Model, data and jitted steps of one config on one mesh.
+
+    Attributes:
+      train_step: (state, batch, rng) → (state, metrics); the state is donated.
+      eval_step: (variables, batch) → metrics.
+      splits: random-access sources by use: "train", "validation" and, where the config names one, "test".
+      total_steps: optimizer steps of the whole run.
+    """
+
+    config: ConfigDict
+    mesh: Mesh
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    dataset: Dataset
+    splits: dict[str, Any]
+    total_steps: int
+    train_step: Callable[..., Any]
+    eval_step: Callable[..., Any]
+
+    def create_state(self) -> TrainState:
+        """A new state, on its devices."""
+        return create_state(self.model, self.optimizer, **self._state_arguments())
+
+    def abstract_state(self) -> TrainState:
+        """Its shapes, dtypes and shardings."""
+        return abstract_state(self.model, self.optimizer, **self._state_arguments())
+
+    def _state_arguments(self) -> dict[str, Any]:
+        return {
+            "seed": self.config.seed,
+            "image_size": self.config.data.image_size,
+            "ema": self.config.optimizer.ema_decay > 0,
+            "sharding": sharding.replicated(self.mesh),
+        }
+
+
+def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
+    """Validates `config` against itself, the devices and the data set, and builds what a run needs.
+
+    Raises:
+      ConfigError, DataError: whatever is wrong with it.
+    """
+    validate(config)
+    mesh = sharding.make_mesh() if mesh is None else mesh
+    validate_topology(config, mesh.size, jax.process_count())
+    dataset = open_dataset(config.data.name, config.data.data_dir)
+    validate_classes(config, dataset.num_classes)
+    expressions = {
+        "train": config.data.train_split,
+        "validation": config.data.validation_split,
+        "test": config.data.test_split,
+    }
+    splits = {use: dataset.split(text) for use, text in expressions.items() if text is not None}
+    total_steps, steps_per_epoch = steps_of(splits["train"], config)
+    schedule = make_schedule(config, total_steps, steps_per_epoch)
+    optimizer = make_optimizer(config, schedule)
+    model = build_model(config.model)
+    train, evaluate = _jitted_steps(config, model, optimizer, mesh)
+    return Setup(
+        config,
+        mesh,
+        model,
+        optimizer,
+        schedule,
+        dataset,
+        splits,
+        total_steps,
+        train_step=train,
+        eval_step=evaluate,
+    )
+
+
+def _jitted_steps(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
+    # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
+    momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
+    training_model = model.clone(batch_norm_momentum=momentum)
+    train = functools.partial(train_step, model=training_model, optimizer=optimizer, config=config)
+    evaluate = functools.partial(eval_step, model=model, config=config)
+    return (
+        jax.jit(
+            train,
+            in_shardings=(everywhere, rows, everywhere),
+            out_shardings=(everywhere, everywhere),
+            donate_argnums=0,
+        ),
+        jax.jit(evaluate, in_shardings=(everywhere, rows), out_shardings=everywhere),
+    )

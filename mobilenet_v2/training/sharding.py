@@ -1,0 +1,23 @@
+"""The mesh, and where arrays lie on it: batches split over `data`, everything else on every device."""
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def make_mesh() -> Mesh:
+    """All devices of all processes along one axis, `data`.
+
+    Auto axes: the compiler places every intermediate, so the model needs no annotation, and batch statistics are
+    those of the global batch.
+    """
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same values on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split_rows(mesh: Mesh) -> NamedSharding:
+    """The first axis in contiguous pieces, one a device."""
+    return NamedSharding(mesh, PartitionSpec("data"))

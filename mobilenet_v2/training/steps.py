@@ -1,0 +1,112 @@
+"""The train and eval steps: pure functions, and the only place where batch statistics are threaded.
+
+A batch is {"image": uint8 [B, H, W, 3], "label": int32 [B], "mask": float32 [B]}. Images are normalised here, on the
+device. Rows of mask 0 (padding, unreadable images) count in no mean; in training they do pass through batch
+norm, as black images, because a masked mean would cost every step something for what hardly ever happens.
+"""
+
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from mobilenet_v2.training.metrics import example_sums
+from mobilenet_v2.training.optimizer import effective_ema_decay, update_ema
+from mobilenet_v2.training.state import TrainState
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    rng: jax.Array,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    config: ConfigDict,
+) -> tuple[TrainState, Metrics]:
+    """One optimizer step on one global batch.
+
+    With `accumulation_steps` n the batch is cut into n micro-batches. Each is normalised by its own statistics, and
+    each updates the running ones, with momentum ** (1 / n) so that a step forgets as much as it would uncut.
+
+    A step whose loss or gradient is not finite changes nothing but the step count; `nonfinite` says so.
+
+    Returns:
+      The next state; and sums, see `metrics.example_sums`, with `gradient_norm`, `nonfinite` and `steps`.
+    """
+    rng = jax.random.fold_in(rng, state.step)
+    gradients, batch_stats, sums = _accumulate(state, batch, rng, model, config)
+    total = jnp.maximum(sums["count"], 1.0)
+    gradients = jax.tree.map(lambda g: g / total, gradients)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    new = state.replace(params=optax.apply_updates(state.params, updates), batch_stats=batch_stats, opt_state=opt_state)
+    if state.ema_params is not None:
+        decay = effective_ema_decay(config.optimizer.ema_decay, state.step)
+        new = new.replace(
+            ema_params=update_ema(state.ema_params, new.params, decay),
+            ema_batch_stats=update_ema(state.ema_batch_stats, new.batch_stats, decay),
+        )
+    norm = optax.global_norm(gradients)
+    finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(norm)
+    new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
+    metrics = {**sums, "gradient_norm": norm, "nonfinite": 1.0 - finite, "steps": jnp.ones(())}
+    return new.replace(step=state.step + 1), metrics
+
+
+def eval_step(variables: dict[str, Any], batch: Batch, *, model: nn.Module, config: ConfigDict) -> Metrics:
+    """Sums over one global batch, with running statistics and without label smoothing."""
+    logits = model.apply(variables, normalize(batch["image"], config), train=False)
+    return example_sums(jnp.asarray(logits), batch["label"], batch["mask"])
+
+
+def normalize(image: jax.Array, config: ConfigDict) -> jax.Array:
+    """(x / 255 − mean) / std, float32, of uint8 images."""
+    mean, std = jnp.asarray(config.data.mean), jnp.asarray(config.data.std)
+    return (image.astype(jnp.float32) / 255 - mean) / std
+
+
+def named_key(rng: jax.Array, name: str) -> jax.Array:
+    """A key for one use of randomness, independent of the others'."""
+    return jax.random.fold_in(rng, zlib.crc32(name.encode()))
+
+
+def _accumulate(
+    state: TrainState, batch: Batch, rng: jax.Array, model: nn.Module, config: ConfigDict
+) -> tuple[Any, Any, Metrics]:
+    """Summed gradients of the summed loss, the batch statistics after the last micro-batch, and metric sums."""
+
+    def loss(params: Any, batch_stats: Any, micro: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Any, Metrics]]:
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            normalize(micro["image"], config),
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": named_key(key, "dropout")},
+        )
+        sums = example_sums(jnp.asarray(logits), micro["label"], micro["mask"], config.train.label_smoothing)
+        return sums["loss"], (updated["batch_stats"], sums)
+
+    gradient = jax.grad(loss, has_aux=True)
+    steps = config.train.accumulation_steps
+    if steps == 1:
+        gradients, (batch_stats, sums) = gradient(state.params, state.batch_stats, batch, rng)
+        return gradients, batch_stats, sums
+
+    def accumulate(carry: tuple[Any, Any], indexed: tuple[jax.Array, Batch]) -> tuple[tuple[Any, Any], Metrics]:
+        gradients, batch_stats = carry
+        index, micro = indexed
+        more, (batch_stats, sums) = gradient(state.params, batch_stats, micro, jax.random.fold_in(rng, index))
+        return (jax.tree.map(jnp.add, gradients, more), batch_stats), sums
+
+    # Every steps-th row: each device then keeps its own rows, and the cut does not depend on how many there are.
+    micros = jax.tree.map(lambda x: x.reshape(-1, steps, *x.shape[1:]).swapaxes(0, 1), batch)
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    (gradients, batch_stats), sums = jax.lax.scan(accumulate, (zeros, state.batch_stats), (jnp.arange(steps), micros))
+    return gradients, batch_stats, jax.tree.map(jnp.sum, sums)

@@ -1,0 +1,102 @@
+"""What a run tells: a row an event in `metrics.jsonl`, TensorBoard, and a bar or lines on the terminal."""
+
+import json
+import os
+import pathlib
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from tensorboardX import SummaryWriter
+
+Row = dict[str, Any]
+
+
+def read_rows(path: pathlib.Path) -> list[Row]:
+    """The rows of `metrics.jsonl`; a last line that a killed process left unfinished is no row."""
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+class Writers:
+    """Writes every event to all places; a context manager that closes them.
+
+    Starting at step `resumed_step` takes back what an earlier start wrote after it, since those steps are taken
+    again: a run that was interrupted leaves the rows of one that was not. Rows of event "speed" hold the wall
+    clock's figures, all others are a function of config and seed.
+    """
+
+    def __init__(self, workdir: pathlib.Path, total_steps: int, resumed_step: int, console: Console | None = None):
+        self._path = workdir / "metrics.jsonl"
+        self._rewind(resumed_step)
+        self._file = open(self._path, "a")
+        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
+        self._console = console or Console()
+        self._total_steps = total_steps
+        self._bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID = self._bar.add_task("train", total=total_steps, completed=resumed_step, text="")
+
+    def __enter__(self) -> "Writers":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self._board.close()
+        self._file.close()
+
+    def write(self, event: str, step: int, **values: float) -> None:
+        """Adds a row; it is the operating system's before this returns, so that only a crash of the machine loses it."""
+        self._file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{event}/{name}", value, step)
+
+    def advance(self, step: int) -> None:
+        """Moves the bar."""
+        self._bar.update(self._task, completed=step)
+
+    def tell(self, step: int, text: str, seconds_left: float | None = None) -> None:
+        """Shows what was measured at `step`: beside the bar, or as a plain line where there is no terminal."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=step, text=text)
+        else:
+            left = "" if seconds_left is None else f"  {_duration(seconds_left)} left"
+            self._print(f"step {step}/{self._total_steps}  {text}{left}")
+
+    def note(self, text: str) -> None:
+        """Prints a line that stays."""
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _rewind(self, step: int) -> None:
+        # An evaluation at the very step is done again too: it comes after the checkpoint.
+        kept = [
+            row
+            for row in read_rows(self._path)
+            if row["step"] < step or (row["step"] == step and row["event"] == "train")
+        ]
+        temporary = self._path.with_name(self._path.name + ".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        os.replace(temporary, self._path)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,21 @@
+"""Trains a network: `python train.py --config=configs/digits.py --workdir=runs/digits`.
+
+Any field of the config is overridden as `--config.train.batch_size=64`. Started again with the same flags, it goes
+on from its newest checkpoint.
+"""
+
+import sys
+
+from mobilenet_v2 import command_line
+
+
+def main(argv: list[str]) -> None:
+    """Flags in, a finished run directory out."""
+    flags = command_line.parse(argv, __doc__, required=["config", "workdir"])
+    from mobilenet_v2.training import loop
+
+    loop.run(flags.config, flags.workdir)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.execute(main, sys.argv))
