@@ -95,7 +95,7 @@ def _override_error(argv: Sequence[str], error: Exception) -> str:
     bare = flags.FlagValues()
     config_flags.DEFINE_config_file("config", path, flag_values=bare, sys_argv=[argv[0]])
     bare([argv[0]])
-    known = [name for name, _ in flatten(bare["config"].value)]
+    known = [name for name, _ in flatten(bare.config)]
     for argument in argv:
         name = argument.removeprefix("--config.").split("=", 1)[0]
         if argument.startswith("--config.") and name not in known:

@@ -63,7 +63,7 @@ def validate_classes(config: ConfigDict, dataset_classes: int) -> None:
         )
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields (dotted name, value) of each field, sequences as tuples."""
     for name, value in config.items():
         if isinstance(value, ConfigDict | dict):

@@ -59,10 +59,7 @@ def open_dataset(name: str, data_dir: str | None = None) -> Dataset:
       DataError: for a name that TFDS does not know, or a data set that is not prepared in `data_dir`, with the
         command that prepares it; or one without images and class labels.
     """
-    if name in BUILDERS:
-        builder = _prepared(BUILDERS[name], data_dir)
-    else:
-        builder = _read_only(name, data_dir)
+    builder = _prepared(BUILDERS[name], data_dir) if name in BUILDERS else _read_only(name, data_dir)
     features = dict(builder.info.features or {})
     if "image" not in features or not isinstance(features.get("label"), tfds.features.ClassLabel):
         raise DataError(f"data set {name!r} has features {', '.join(features)}; needs 'image' and a class 'label'")

@@ -62,10 +62,10 @@ class Augment(grain.RandomMapTransform):
     shift: float = 0.0
     flip: bool = False
 
-    def random_map(self, record: Example, rng: np.random.Generator) -> Example:
+    def random_map(self, element: Any, rng: np.random.Generator) -> Any:
         """Draws the same numbers whatever the settings, so that switching one on leaves the others alone."""
         turn, zoom, right, down, mirror = rng.uniform(-1, 1, 5)
-        result = example(record, self.size)
+        result = example(element, self.size)
         image = result["image"]
         if self.rotation or self.zoom or self.shift:
             centre = ((self.size - 1) / 2, (self.size - 1) / 2)

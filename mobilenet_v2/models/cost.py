@@ -128,7 +128,7 @@ def _block_cost(
     name: str, layers: list[_Layer], output_shape: tuple[int, ...], variables: Any, item_bytes: int
 ) -> BlockCost:
     def size(collection: str) -> int:
-        leaves = flatten_dict(variables.get(collection, {})).items()
+        leaves: Any = flatten_dict(variables.get(collection, {})).items()
         return sum(math.prod(leaf.shape) for path, leaf in leaves if path[0] == name)
 
     block_input = layers[0].input_shape

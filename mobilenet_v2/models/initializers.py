@@ -10,14 +10,14 @@ from jax.nn.initializers import Initializer
 Initialization = Literal["torchvision", "slim"]
 
 
-def fan_out_normal(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+def fan_out_normal(key: jax.Array, shape: Any, dtype: Any = jnp.float32, out_sharding: Any = None) -> jax.Array:
     """Normal with variance 2 / (h·w·features), as torchvision draws a kernel [h, w, channels / groups, features].
 
     A depthwise kernel counts all its features, not the one output that each input has: its standard deviation is
     √(2 / 9C), ten times below timm's √(2 / 9).
     """
     height, width, _, features = shape
-    return jax.random.normal(key, shape, dtype) * (2.0 / (height * width * features)) ** 0.5
+    return jax.random.normal(key, shape, dtype, out_sharding=out_sharding) * (2.0 / (height * width * features)) ** 0.5
 
 
 def kernel_initializers(initialization: Initialization) -> tuple[Initializer, Initializer]:

@@ -93,7 +93,7 @@ def _restore(manager: ocp.CheckpointManager, step: int, target: TrainState) -> R
 
 
 def _check_model(manager: ocp.CheckpointManager, step: int, target: TrainState) -> None:
-    """Compares names, shapes and dtypes first: Orbax would cast a dtype silently, and names no array of a wrong shape."""
+    """Compares names, shapes and dtypes: Orbax would cast a dtype silently, and name no array of a wrong shape."""
     metadata = manager.item_metadata(step)["state"].tree
     have, want = _described(metadata), _described(target)
     differing = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))

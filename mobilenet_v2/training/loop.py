@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
@@ -52,7 +53,8 @@ def _train(
     """Takes the steps that are left, then scores the last state."""
     config = setup.config
     state = setup.create_state() if restored is None else restored.state
-    extra = {"sums": {}, "seconds": 0.0, "position": None} if restored is None else restored.extra
+    fresh: dict[str, Any] = {"sums": {}, "seconds": 0.0, "position": None}
+    extra = fresh if restored is None else restored.extra
     batches = iter(
         training_batches(
             setup.splits["train"],
@@ -71,7 +73,8 @@ def _train(
             writers.note(f"goes on from step {start}")
         validation = _evaluate_if_due(setup, state, start, writers) if start else None
         ledger = Ledger(setup, writers, start, extra["sums"])
-        for step, state in _steps(setup, state, start, prefetched, ledger):
+        for step, new_state in _steps(setup, state, start, prefetched, ledger):
+            state = new_state
             if step % config.train.checkpoint_every == 0 or step == setup.total_steps:
                 ledger.settle()
                 seconds = time.monotonic() - clock
@@ -123,8 +126,8 @@ class Ledger:
         self.sums = metrics.add(self.sums, jax.device_get(pending))
         if self.sums["nonfinite"]:
             raise DivergenceError(
-                f"loss or gradient of step {step} is not finite; the step was not applied and the checkpoints are from "
-                "before it. A lower config.optimizer.learning_rate or a longer warmup_epochs, in a new workdir, may help"
+                f"loss or gradient of step {step} is not finite; the step was not applied, and no checkpoint holds "
+                "it. A lower config.optimizer.learning_rate or more warmup_epochs, in a new workdir, may help"
             )
         self._writers.advance(step)
         if step % self._setup.config.train.log_every == 0 or step == self._setup.total_steps:
@@ -140,7 +143,7 @@ class Ledger:
             )
         row = metrics.means(sums) | {
             "gradient_norm": sums["gradient_norm"] / sums["steps"],
-            "learning_rate": float(self._setup.schedule(step - 1)),
+            "learning_rate": float(jnp.asarray(self._setup.schedule(step - 1))),
             "unreadable": sums["unreadable"],
         }
         self._writers.write("train", step, **row)

@@ -90,7 +90,7 @@ def decay_mask(name: str) -> Any:
     kernels, as TF-slim's arg scope does (36 kernels of the width-1 network remain).
     """
 
-    def decays(path: tuple[str, ...], leaf: Any) -> bool:
+    def decays(path: tuple[Any, ...], leaf: Any) -> bool:
         del leaf
         if name == "all":
             return True

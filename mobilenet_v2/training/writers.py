@@ -32,7 +32,7 @@ class Writers:
     def __init__(self, workdir: pathlib.Path, total_steps: int, resumed_step: int, console: Console | None = None):
         self._path = workdir / "metrics.jsonl"
         self._rewind(resumed_step)
-        self._file = open(self._path, "a")
+        self._file = open(self._path, "a")  # noqa: SIM115 (closed in __exit__)
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
         self._console = console or Console()
         self._total_steps = total_steps
@@ -59,7 +59,7 @@ class Writers:
         self._file.close()
 
     def write(self, event: str, step: int, **values: float) -> None:
-        """Adds a row; it is the operating system's before this returns, so that only a crash of the machine loses it."""
+        """Adds a row; once this returns, only a crash of the whole machine can lose it."""
         self._file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
