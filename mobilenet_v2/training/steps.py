@@ -53,7 +53,7 @@ def train_step(
             ema_params=update_ema(state.ema_params, new.params, decay),
             ema_batch_stats=update_ema(state.ema_batch_stats, new.batch_stats, decay),
         )
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(norm)
     new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
     metrics = {**sums, "gradient_norm": norm, "nonfinite": 1.0 - finite, "steps": jnp.ones(())}

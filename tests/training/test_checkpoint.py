@@ -1,0 +1,140 @@
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from jax.sharding import SingleDeviceSharding
+
+from mobilenet_v2.errors import CheckpointError
+from mobilenet_v2.training import checkpoint
+from mobilenet_v2.training.state import TrainState, abstract_state, create_state
+
+
+class Small(nn.Module):
+    features: int = 8
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        return nn.BatchNorm(use_running_average=not train, name="bn")(nn.Dense(self.features, name="dense")(x))
+
+
+def arguments() -> dict:
+    sharding = SingleDeviceSharding(jax.devices()[0])
+    return {"seed": 0, "image_size": 4, "ema": True, "sharding": sharding}
+
+
+def new_state(step: int) -> TrainState:
+    state = create_state(Small(), optax.sgd(0.1, momentum=0.9), **arguments())
+    scaled = jax.tree.map(lambda leaf: leaf + step, state.params)
+    return state.replace(step=jnp.asarray(step, jnp.int32), params=scaled)
+
+
+def target(features: int = 8) -> TrainState:
+    return abstract_state(Small(features), optax.sgd(0.1, momentum=0.9), **arguments())
+
+
+@pytest.fixture
+def saved(tmp_path: pathlib.Path) -> pathlib.Path:
+    manager = checkpoint.open_manager(tmp_path / "checkpoints", keep=2)
+    for step in (1, 2, 3):
+        checkpoint.save(manager, new_state(step), {"position": {"next_index": step}})
+    manager.close()
+    return tmp_path / "checkpoints"
+
+
+def restore(folder: pathlib.Path, features: int = 8) -> checkpoint.Restored | None:
+    manager = checkpoint.open_manager(folder, keep=2)
+    try:
+        return checkpoint.restore_latest(manager, target(features))
+    finally:
+        manager.close()
+
+
+def arrays(folder: pathlib.Path, step: int) -> list[pathlib.Path]:
+    return [path for path in (folder / str(step) / "state").rglob("d/*") if path.is_file()]
+
+
+def test_what_is_restored_is_what_was_saved(saved: pathlib.Path) -> None:
+    restored = restore(saved)
+    assert restored is not None
+    assert restored.extra == {"position": {"next_index": 3}}
+    expected, found = jax.tree.leaves(new_state(3)), jax.tree.leaves(restored.state)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_only_the_newest_are_kept(saved: pathlib.Path) -> None:
+    assert {path.name for path in saved.iterdir()} == {"2", "3"}
+
+
+def test_an_empty_folder_restores_nothing(tmp_path: pathlib.Path) -> None:
+    assert restore(tmp_path / "checkpoints") is None
+
+
+def test_what_a_killed_save_left_is_cleared_away(saved: pathlib.Path) -> None:
+    shutil.copytree(saved / "3", saved / "4.orbax-checkpoint-tmp")
+    restored = restore(saved)
+    assert restored is not None
+    assert int(restored.state.step) == 3
+    assert not (saved / "4.orbax-checkpoint-tmp").exists()
+
+
+def test_saving_a_step_again_changes_nothing(saved: pathlib.Path) -> None:
+    manager = checkpoint.open_manager(saved, keep=2)
+    checkpoint.save(manager, new_state(3), {"position": "other"})
+    manager.close()
+    restored = restore(saved)
+    assert restored is not None
+    assert restored.extra["position"] == {"next_index": 3}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "wrong checksum"])
+def test_a_damaged_checkpoint_is_said_aloud_and_the_one_before_is_taken(
+    saved: pathlib.Path, damage: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if damage == "truncated":
+        for path in arrays(saved, 3):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "missing":
+        shutil.rmtree(saved / "3" / "extra")
+    else:
+        text = (saved / "3" / "extra" / "metadata").read_text()
+        name = "params/dense/kernel"
+        value = checkpoint.checksums(new_state(3))[name]
+        assert str(value) in text
+        (saved / "3" / "extra" / "metadata").write_text(text.replace(str(value), str(value ^ 1)))
+    restored = restore(saved)
+    assert restored is not None
+    assert int(restored.state.step) == 2
+    assert "checkpoint 3 is damaged" in capsys.readouterr().err
+    assert (saved / "3.damaged").is_dir()
+    manager = checkpoint.open_manager(saved, keep=2)
+    checkpoint.save(manager, new_state(3), {"position": None})
+    manager.close()
+    assert (saved / "3").is_dir()
+
+
+def test_with_no_whole_checkpoint_the_error_names_the_folder(saved: pathlib.Path) -> None:
+    for step in (2, 3):
+        shutil.rmtree(saved / str(step) / "state")
+    with pytest.raises(CheckpointError, match=r"none of the checkpoints in .*checkpoints can be read: \[3, 2\]"):
+        restore(saved)
+
+
+def test_a_checkpoint_of_another_model_names_the_first_array_that_differs(saved: pathlib.Path) -> None:
+    with pytest.raises(CheckpointError, match=r"of another model: .* first \S+: float32\[8\] there, float32\[16\]"):
+        restore(saved, features=16)
+    assert {path.name for path in saved.iterdir()} == {"2", "3"}
+
+
+def test_a_flipped_bit_changes_the_checksum() -> None:
+    state = new_state(1)
+    kernel = np.array(state.params["dense"]["kernel"])
+    kernel.view(np.uint32)[0, 0] ^= 1
+    flipped = state.replace(params={**state.params, "dense": {**state.params["dense"], "kernel": kernel}})
+    before, after = checkpoint.checksums(state), checkpoint.checksums(flipped)
+    assert [name for name in before if before[name] != after[name]] == ["params/dense/kernel"]

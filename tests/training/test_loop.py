@@ -1,0 +1,201 @@
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from mobilenet_v2.commands import evaluate
+from mobilenet_v2.errors import DataError, DivergenceError, WorkdirError
+from mobilenet_v2.training import checkpoint, loop
+from mobilenet_v2.training.setup import make_setup
+from mobilenet_v2.training.writers import read_rows
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def deterministic_rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    return [row for row in read_rows(workdir / "metrics.jsonl") if row["event"] != "speed"]
+
+
+def final_state(workdir: pathlib.Path, config: ConfigDict) -> dict[str, np.ndarray]:
+    manager = checkpoint.open_manager(workdir / "checkpoints", config.train.keep_checkpoints)
+    restored = checkpoint.restore_latest(manager, make_setup(config).abstract_state())
+    manager.close()
+    assert restored is not None
+    leaves = jax.tree_util.tree_leaves_with_path(restored.state)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def assert_bit_equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    differing = [name for name in one if one[name].tobytes() != other[name].tobytes()]
+    assert differing == []
+
+
+def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    result = loop.run(tiny_config, str(tmp_path / "run"))
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "tensorboard",
+        "result.json",
+    }
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+    assert result["steps"] == 12
+    assert result["examples"] == {"train": 200, "validation": 50, "test": 40}
+    events = [(row["event"], row["step"]) for row in deterministic_rows(tmp_path / "run")]
+    trained = [("train", step) for step in (2, 4, 6, 8)]
+    assert events == [*trained, ("validation", 8), ("train", 10), ("train", 12), ("validation", 12)]
+
+
+def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    tiny_config.train.num_steps = 120
+    tiny_config.optimizer.learning_rate = 0.02
+    loop.run(tiny_config, str(tmp_path / "run"))
+    losses = [row["loss"] for row in deterministic_rows(tmp_path / "run") if row["event"] == "train"]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.3
+
+
+def test_a_finished_run_is_told_and_not_repeated(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    first = loop.run(tiny_config, str(tmp_path / "run"))
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert loop.run(tiny_config, str(tmp_path / "run")) == first
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_workdir_of_another_config_is_refused_with_the_fields_that_differ(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    loop.run(tiny_config, str(tmp_path / "run"))
+    tiny_config.optimizer.learning_rate = 0.5
+    with pytest.raises(WorkdirError, match=r"optimizer\.learning_rate: 0\.003 → 0\.5"):
+        loop.run(tiny_config, str(tmp_path / "run"))
+
+
+def test_evaluate_repeats_the_result_exactly(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = loop.run(tiny_config, str(tmp_path / "run"))
+    capsys.readouterr()
+    evaluate.main(["evaluate", f"--workdir={tmp_path / 'run'}", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"step": 12, "validation": result["validation"], "test": result["test"]}
+
+
+def test_without_averages_only_the_raw_scores_are_told(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    tiny_config.optimizer.ema_decay = 0.0
+    result = loop.run(tiny_config, str(tmp_path / "run"))
+    assert set(result["test"]) == {"loss", "accuracy"}
+
+
+def test_a_non_finite_loss_stops_the_run_and_leaves_the_last_good_checkpoint(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    tiny_config.optimizer.update(name="sgd", learning_rate=1e30, warmup_epochs=0.4, schedule="constant")
+    tiny_config.train.checkpoint_every = tiny_config.train.evaluate_every = 1
+    with pytest.raises(DivergenceError, match=r"step \d+ is not finite"):
+        loop.run(tiny_config, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "result.json").exists()
+    kept = final_state(tmp_path / "run", tiny_config)
+    assert all(np.isfinite(leaf).all() for name, leaf in kept.items() if "params" in name)
+
+
+def test_too_many_unreadable_training_images_stop_the_run(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = make_setup(tiny_config)
+
+    records = [setup.splits["train"][index] for index in range(200)]
+    setup.splits["train"] = [{**r, "image": r["image"][:20]} if i % 4 == 0 else r for i, r in enumerate(records)]
+    monkeypatch.setattr(loop, "make_setup", lambda config: setup)
+    with pytest.raises(DataError, match=r"training images can't be decoded.*config\.data\.max_unreadable"):
+        loop.run(tiny_config, str(tmp_path / "run"))
+
+
+def test_a_few_unreadable_training_images_are_counted_and_left_out(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_config.data.max_unreadable = 0.5
+    setup = make_setup(tiny_config)
+    records = [setup.splits["train"][index] for index in range(200)]
+    setup.splits["train"] = [{**r, "image": b"not an image"} if i % 10 == 0 else r for i, r in enumerate(records)]
+    monkeypatch.setattr(loop, "make_setup", lambda config: setup)
+    loop.run(tiny_config, str(tmp_path / "run"))
+    counted = sum(row["unreadable"] for row in deterministic_rows(tmp_path / "run") if row["event"] == "train")
+    assert 0 < counted < 12 * 16 * 0.3
+
+
+def test_interrupted_between_rows_the_sums_go_on(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_config.train.update(log_every=3, checkpoint_every=4, evaluate_every=8)
+    loop.run(tiny_config, str(tmp_path / "whole"))
+
+    class Killed(BaseException):
+        pass
+
+    write = loop.Writers.write
+
+    def dies_at_step_9(self: loop.Writers, event: str, step: int, **values: float) -> None:
+        write(self, event, step, **values)
+        if step == 9:
+            raise Killed
+
+    monkeypatch.setattr(loop.Writers, "write", dies_at_step_9)
+    with pytest.raises(Killed):
+        loop.run(tiny_config, str(tmp_path / "cut"))
+    monkeypatch.setattr(loop.Writers, "write", write)
+    loop.run(tiny_config, str(tmp_path / "cut"))
+    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
+    assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
+
+
+def test_killed_at_five_random_moments_a_run_ends_bit_equal_to_an_uninterrupted_one(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    steps = 240
+    tiny_config.train.update(num_steps=steps, log_every=3, checkpoint_every=10, evaluate_every=40)
+    overrides = [f"--config.train.{name}={tiny_config.train[name]}" for name in ("num_steps", "log_every")]
+    overrides += [f"--config.train.{name}={tiny_config.train[name]}" for name in ("checkpoint_every", "evaluate_every")]
+    overrides += [f"--config.data.data_dir={tiny_config.data.data_dir}"]
+
+    def start(workdir: pathlib.Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "train.py", "--config=tests/tiny.py", f"--workdir={workdir}", *overrides]
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+        )
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    moments = sorted(random.Random().sample(range(3, steps - 10), 5))
+    for moment in moments:
+        process = start(cut)
+        while process.poll() is None:
+            rows = [row for row in read_rows(cut / "metrics.jsonl") if row["event"] == "train"]
+            if rows and rows[-1]["step"] >= moment:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, (moments, errors)
+    for workdir in (cut, whole):
+        process = start(workdir)
+        _, errors = process.communicate()
+        assert process.returncode == 0, (moments, errors)
+    assert deterministic_rows(cut) == deterministic_rows(whole), moments
+    assert_bit_equal(final_state(cut, tiny_config), final_state(whole, tiny_config))
+    results = [json.loads((workdir / "result.json").read_text()) | {"seconds": 0} for workdir in (cut, whole)]
+    assert results[0] == results[1]

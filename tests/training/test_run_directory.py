@@ -1,0 +1,62 @@
+import json
+import pathlib
+
+import pytest
+from ml_collections import ConfigDict
+
+from mobilenet_v2 import config as config_lib
+from mobilenet_v2.errors import WorkdirError
+from mobilenet_v2.training import run_directory
+
+
+def test_a_new_or_empty_folder_may_be_used(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    run_directory.check(tmp_path, tiny_config)
+    run_directory.check(tmp_path / "new" / "deep", tiny_config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_config_is_read_back_as_it_was_written(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    run_directory.create(tmp_path / "run", tiny_config)
+    assert config_lib.differences(run_directory.read_config(tmp_path / "run"), tiny_config) == []
+    run_directory.check(tmp_path / "run", tiny_config)
+
+
+def test_each_start_adds_its_environment(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    for _ in range(2):
+        run_directory.create(tmp_path / "run", tiny_config)
+    starts = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert len(starts) == 2
+    assert {"packages", "devices", "git_commit", "command"} <= starts[0].keys()
+
+
+def test_a_file_a_foreign_folder_and_another_config_are_refused(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(WorkdirError, match="is a file, must be a folder"):
+        run_directory.check(tmp_path / "file" / "run", tiny_config)
+    with pytest.raises(WorkdirError, match=r"holds files but no config\.json"):
+        run_directory.check(tmp_path, tiny_config)
+    run_directory.create(tmp_path / "run", tiny_config)
+    tiny_config.seed = 7
+    with pytest.raises(WorkdirError, match="seed: 0 → 7"):
+        run_directory.check(tmp_path / "run", tiny_config)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": '])
+def test_a_damaged_config_is_named(text: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(WorkdirError, match=r"config\.json' is damaged"):
+        run_directory.read_config(tmp_path)
+
+
+def test_what_is_no_run_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(WorkdirError, match="holds no run"):
+        run_directory.read_config(tmp_path)
+
+
+def test_a_result_exists_only_once_it_is_written(tmp_path: pathlib.Path) -> None:
+    assert run_directory.read_result(tmp_path) is None
+    run_directory.write_result(tmp_path, {"steps": 3})
+    assert run_directory.read_result(tmp_path) == {"steps": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
