@@ -20,8 +20,8 @@ def main(argv: Sequence[str]) -> None:
     setup = make_setup(run_directory.read_config(workdir))
     restored = None
     if (workdir / "checkpoints").is_dir():
-        manager = checkpoint.open_manager(workdir / "checkpoints", setup.config.train.keep_checkpoints)
-        restored = checkpoint.restore_latest(manager, setup.abstract_state())
+        manager = checkpoint.open_reader(workdir / "checkpoints")
+        restored = checkpoint.restore_latest(manager, setup.abstract_state(), read_only=True)
         manager.close()
     if restored is None:
         raise CheckpointError(f"workdir {str(workdir)!r} has no checkpoint yet")

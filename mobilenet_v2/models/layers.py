@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn import relu6
 
 Padding = Literal["same", "symmetric"]
 Activation = Callable[[jax.Array], jax.Array]
@@ -44,11 +44,6 @@ def spatial_padding(padding: Padding, kernel_size: int) -> str | int:
     raise ValueError(f"padding must be 'same' or 'symmetric', got {padding!r}")
 
 
-def relu6(x: jax.Array) -> jax.Array:
-    """min(max(x, 0), 6): the paper's activation, chosen for low-precision arithmetic (§3)."""
-    return jnp.minimum(jnp.maximum(x, 0), 6)
-
-
 class ConvNormAct(nn.Module):
     """Convolution without bias, batch norm, activation; `activation=None` makes it linear.
 
@@ -56,6 +51,7 @@ class ConvNormAct(nn.Module):
       features: output channels.
       conv, norm: constructors with everything that all layers of a network share already bound.
       kernel_size, stride: of the convolution, the same in both directions.
+      activation: `relu6` is the paper's, chosen for low-precision arithmetic (§3).
       depthwise: one filter for each input channel; `features` must equal the input's channels.
       padding: family, see `spatial_padding`.
     """

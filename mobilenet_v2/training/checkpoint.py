@@ -31,7 +31,7 @@ def open_manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
     """A manager that keeps the `keep` newest steps and clears away what a killed process left half written."""
     return ocp.CheckpointManager(
         folder.absolute(),
-        item_handlers={"state": ocp.StandardCheckpointHandler(), "extra": ocp.JsonCheckpointHandler()},
+        item_handlers=_item_handlers(),
         options=ocp.CheckpointManagerOptions(
             save_decision_policy=save_decision_policy.FixedIntervalPolicy(1),
             preservation_policy=preservation_policy.LatestN(keep),
@@ -39,6 +39,12 @@ def open_manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
             enable_async_checkpointing=True,
         ),
     )
+
+
+def open_reader(folder: pathlib.Path) -> ocp.CheckpointManager:
+    """A manager that changes nothing, beside a run that is still writing, say."""
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    return ocp.CheckpointManager(folder.absolute(), item_handlers=_item_handlers(), options=options)
 
 
 def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any]) -> None:
@@ -50,10 +56,10 @@ def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any
     manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra)))
 
 
-def restore_latest(manager: ocp.CheckpointManager, target: TrainState) -> Restored | None:
+def restore_latest(manager: ocp.CheckpointManager, target: TrainState, *, read_only: bool = False) -> Restored | None:
     """The newest checkpoint that is whole, as `target` describes its arrays; None if there is no checkpoint.
 
-    A damaged one is moved aside, said aloud on stderr, and the one before it is taken.
+    A damaged one is said aloud on stderr and, unless `read_only`, moved aside; the one before it is taken.
 
     Raises:
       CheckpointError: if a checkpoint is of another model, or none is whole.
@@ -68,7 +74,8 @@ def restore_latest(manager: ocp.CheckpointManager, target: TrainState) -> Restor
         except Exception as error:  # Orbax and TensorStore raise a dozen types for damaged files
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             print(f"checkpoint {step} is damaged ({reason[:200]}); trying the one before", file=sys.stderr)
-            _move_aside(manager, step)
+            if not read_only:
+                _move_aside(manager, step)
     if steps:
         raise CheckpointError(f"none of the checkpoints in {manager.directory} can be read: {steps}")
     return None
@@ -78,6 +85,10 @@ def checksums(state: TrainState) -> dict[str, int]:
     """CRC-32 of each array's bytes, by its path."""
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
     return {_name(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves}
+
+
+def _item_handlers() -> dict[str, ocp.CheckpointHandler]:
+    return {"state": ocp.StandardCheckpointHandler(), "extra": ocp.JsonCheckpointHandler()}
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, target: TrainState) -> Restored:

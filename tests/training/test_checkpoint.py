@@ -131,6 +131,18 @@ def test_a_checkpoint_of_another_model_names_the_first_array_that_differs(saved:
     assert {path.name for path in saved.iterdir()} == {"2", "3"}
 
 
+def test_a_reader_changes_nothing_even_where_a_checkpoint_is_damaged_or_being_written(saved: pathlib.Path) -> None:
+    shutil.copytree(saved / "3", saved / "4.orbax-checkpoint-tmp")
+    shutil.rmtree(saved / "3" / "extra")
+    before = sorted(saved.rglob("*"))
+    manager = checkpoint.open_reader(saved)
+    restored = checkpoint.restore_latest(manager, target(), read_only=True)
+    manager.close()
+    assert restored is not None
+    assert int(restored.state.step) == 2
+    assert sorted(saved.rglob("*")) == before
+
+
 def test_a_flipped_bit_changes_the_checksum() -> None:
     state = new_state(1)
     kernel = np.array(state.params["dense"]["kernel"])
