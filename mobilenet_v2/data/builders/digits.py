@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -58,7 +58,4 @@ def split_rows(labels: np.ndarray) -> dict[str, np.ndarray]:
 def _png(image_HxW: np.ndarray) -> io.BytesIO:
     """The scan's 17 grey levels spread over 0 … 255. TFDS would need TensorFlow to encode an array itself."""
     pixels = np.round(image_HxW * (255 / 16)).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    buffer.seek(0)
-    return buffer
+    return io.BytesIO(cv2.imencode(".png", pixels)[1].tobytes())
