@@ -5,15 +5,17 @@ import io
 import logging
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 import jax
 from absl import flags
 from absl import logging as absl_logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from mobilenet_v2.config import flatten
+from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import ConfigError, UserError, nearest
 
 
@@ -51,6 +53,29 @@ def parse(
     Raises:
       ConfigError: for a flag that is unknown, missing or can't be what it is given.
     """
+    if {"--help", "-h", "-help"} & set(argv[1:]):
+        print(f"{description}\n\nflags: {_usage(required, switches)}")
+        raise SystemExit(0)
+    path = _config_path(argv) if "config" in required else None
+    if path and not pathlib.Path(path.split(":", 1)[0]).is_file():
+        raise ConfigError(f"--config is {path!r}, must be a Python file that exists and defines get_config()")
+    argv, unset = _without_nones(argv)
+    values = _define(argv, required, switches)
+    rest = _read(values, argv, [*required, *switches])
+    if rest:
+        raise ConfigError(f"unexpected argument {rest[0]!r}; flags are {_usage(required, switches)}")
+    for name in required:
+        if not values[name].value:
+            raise ConfigError(f"flag --{name} is missing; flags are {_usage(required, switches)}")
+    if "config" in required and not isinstance(values.config, ConfigDict):
+        found = type(values.config).__name__
+        raise ConfigError(f"--config is {path!r}, whose get_config() must return a ConfigDict, not {found}")
+    for name in unset:
+        values.config.update_from_flattened_dict({name: None})
+    return values
+
+
+def _define(argv: Sequence[str], required: Sequence[str], switches: Sequence[str]) -> flags.FlagValues:
     values = flags.FlagValues()
     for name in required:
         if name == "config":
@@ -59,39 +84,58 @@ def parse(
             flags.DEFINE_string(name, None, f"{name} of the run", flag_values=values)
     for name in switches:
         flags.DEFINE_bool(name, False, f"print as {name}", flag_values=values)
-    if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(f"{description}\n\nflags: {_usage(required, switches)}")
-        raise SystemExit(0)
+    return values
+
+
+def _read(values: flags.FlagValues, argv: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Parses `argv` into `values` and returns what is no flag; absl's errors as ours."""
     try:
         # The config file is read here; what it prints, absl's own usage text say, is not for our one line.
         with contextlib.redirect_stderr(io.StringIO()):
-            rest = values(list(argv))[1:]
+            return values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [*required, *switches]
         raise ConfigError(f"unknown flag --{error.flagname}{nearest(error.flagname, known)}") from error
     except flags.Error as error:
-        raise ConfigError(str(error)) from error
-    except FileNotFoundError as error:
-        raise ConfigError(f"--config can't be read: {error.filename or error} does not exist") from error
-    except (AttributeError, KeyError) as error:
-        raise ConfigError(_override_error(argv, error)) from error
-    if rest:
-        raise ConfigError(f"unexpected argument {rest[0]!r}; flags are {_usage(required, switches)}")
-    for name in required:
-        if not values[name].value:
-            raise ConfigError(f"flag --{name} is missing; flags are {_usage(required, switches)}")
-    return values
+        raise ConfigError(_flag_error(str(error))) from error
+    except (AttributeError, IndexError, KeyError) as error:
+        message = _override_error(argv, error)
+        if message is None:
+            raise
+        raise ConfigError(message) from error
+
+
+def _without_nones(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Takes out the overrides `--config.FIELD=None` of fields that may be None: absl would take it for text."""
+    overrides = {f"--config.{name}=None": name for name, field in FIELDS.items() if field.accepts(None)}
+    return [a for a in argv if a not in overrides], [overrides[a] for a in argv if a in overrides]
 
 
 def _usage(required: Sequence[str], switches: Sequence[str]) -> str:
     return " ".join([*(f"--{name}=…" for name in required), *(f"[--{name}]" for name in switches)])
 
 
-def _override_error(argv: Sequence[str], error: Exception) -> str:
-    """Names the override that the config has no field for, with the nearest field."""
-    path = next((a.split("=", 1)[1] for a in argv if a.startswith("--config=")), None)
-    if path is None:
-        return str(error)
+def _config_path(argv: Sequence[str]) -> str | None:
+    """What `--config=FILE` or `--config FILE` names."""
+    for argument, following in zip(argv, [*argv[1:], None], strict=True):
+        name, equals, value = argument.partition("=")
+        if name in ("--config", "-config"):
+            return value if equals else following
+    return None
+
+
+def _flag_error(message: str) -> str:
+    """Adds what a field may be to absl's message about the value that it can't be."""
+    found = re.match(r"flag --config\.([\w.]+)=", message)
+    if found is None or found[1] not in FIELDS:
+        return message
+    return f"{message}; config.{found[1]} must be {FIELDS[found[1]].allowed}"
+
+
+def _override_error(argv: Sequence[str], error: Exception) -> str | None:
+    """Names the override that the config has no field for, with the nearest field; None if there is no such one."""
+    path = _config_path(argv)
+    if "has no attribute 'get_config'" in str(error):
+        return f"--config is {path!r}, must be a Python file that defines get_config()"
     bare = flags.FlagValues()
     config_flags.DEFINE_config_file("config", path, flag_values=bare, sys_argv=[argv[0]])
     bare([argv[0]])
@@ -100,7 +144,7 @@ def _override_error(argv: Sequence[str], error: Exception) -> str:
         name = argument.removeprefix("--config.").split("=", 1)[0]
         if argument.startswith("--config.") and name not in known:
             return f"config has no field {name!r}{nearest(name, known)}"
-    return str(error)
+    return None
 
 
 def _use_compilation_cache() -> None:

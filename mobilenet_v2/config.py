@@ -73,7 +73,7 @@ def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> Iterato
 
 
 def to_json(config: ConfigDict) -> str:
-    """The config as JSON, in its own order: a file that a person can read and compare."""
+    """The config as JSON, fields by name: a file that a person can read and compare."""
     return json.dumps(config.to_dict(), indent=2) + "\n"
 
 
@@ -89,15 +89,7 @@ def from_json(text: str) -> ConfigDict:
         raise ConfigError(f"config is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"config must be a JSON object, found {type(values).__name__}")
-    config = ConfigDict(values)
-    for name, value in flatten(config):
-        if isinstance(value, tuple):
-            *sections, field = name.split(".")
-            section = config
-            for key in sections:
-                section = section[key]
-            section[field] = value
-    return config
+    return ConfigDict(_with_tuples(values))
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
@@ -112,6 +104,13 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _with_tuples(value: Any) -> Any:
+    """JSON knows only lists, and a ConfigDict field that once held a list stays one."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(inner) for name, inner in value.items()}
+    return _as_tuple(value)
 
 
 def _validate_model(config: ConfigDict) -> None:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jax.sharding import NamedSharding
 
 
 class TrainState(struct.PyTreeNode):
@@ -47,7 +46,7 @@ def create_state(
     seed: int,
     image_size: int,
     ema: bool,
-    sharding: NamedSharding,
+    sharding: jax.sharding.Sharding,
 ) -> TrainState:
     """Initialises the state where it will live. Bit-identical for any number of devices."""
     init = _init_function(model, optimizer, seed, image_size, ema)
@@ -61,7 +60,7 @@ def abstract_state(
     seed: int,
     image_size: int,
     ema: bool,
-    sharding: NamedSharding,
+    sharding: jax.sharding.Sharding,
 ) -> TrainState:
     """The state's shapes, dtypes and places, computed without making it: what a checkpoint is restored into."""
     shapes = jax.eval_shape(_init_function(model, optimizer, seed, image_size, ema))

@@ -1,0 +1,74 @@
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Sharding, SingleDeviceSharding
+
+from mobilenet_v2.data.prefetch import Prefetch, to_devices
+
+
+class Counting:
+    """Batches 0, 1, …; its state is the number of batches read."""
+
+    def __init__(self, length: int):
+        self.length, self.read = length, 0
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self.read == self.length:
+            raise StopIteration
+        self.read += 1
+        return {"label": np.full(4, self.read - 1, np.int32)}
+
+    def get_state(self) -> dict[str, int]:
+        return {"next_index": self.read}
+
+
+def one_device() -> Sharding:
+    return SingleDeviceSharding(jax.devices()[0])
+
+
+def prefetch(batches: Any, depth: int = 2) -> Prefetch:
+    return Prefetch(batches, one_device(), depth)
+
+
+def test_a_batch_arrives_as_it_was() -> None:
+    rows = {"image": np.arange(48, dtype=np.uint8).reshape(4, 2, 2, 3), "mask": np.ones(4, np.float32)}
+    arrived = to_devices(rows, one_device())
+    for name, array in rows.items():
+        assert isinstance(arrived[name], jax.Array)
+        assert arrived[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrived[name], array)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 20])
+def test_all_batches_come_in_order_and_then_it_ends(depth: int) -> None:
+    batches = prefetch(Counting(7), depth)
+    assert [int(batch["label"][0]) for batch in batches] == list(range(7))
+    with pytest.raises(StopIteration):
+        next(batches)
+
+
+def test_no_batches_end_at_once() -> None:
+    assert list(prefetch(Counting(0))) == []
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_the_position_is_of_the_batch_handed_out_not_of_those_ahead(depth: int) -> None:
+    counting = Counting(10)
+    batches = prefetch(counting, depth)
+    assert batches.position == {"next_index": 0}
+    for handed_out in range(1, 4):
+        next(batches)
+        assert batches.position == {"next_index": handed_out}
+        assert counting.read == handed_out + depth - 1
+
+
+def test_nothing_is_read_before_the_first_batch_is_asked_for() -> None:
+    counting = Counting(10)
+    prefetch(counting)
+    assert counting.read == 0

@@ -1,0 +1,79 @@
+import os
+import pathlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mobilenet_v2.data.sources import open_dataset
+from mobilenet_v2.errors import DataError
+
+
+@pytest.mark.parametrize(
+    "expression, size",
+    [("train", 1257), ("train[:360]", 360), ("train[1200:]", 57), ("test[:10%]", 27), ("train+test", 1527)],
+)
+def test_split_expressions_are_those_of_tfds(expression: str, size: int, data_dir: str) -> None:
+    assert len(open_dataset("digits", data_dir).split(expression)) == size
+
+
+def test_records_come_encoded_and_in_any_order(data_dir: str) -> None:
+    source = open_dataset("digits", data_dir).split("train")
+    last, first = source[1256], source[0]
+    assert first["image"].startswith(b"\x89PNG")
+    assert last["id"] != first["id"]
+
+
+@pytest.mark.parametrize("expression", ["training", "train[:", "", "train[:0]", "train[2000:]"])
+def test_a_split_that_cannot_be_had_is_named_with_those_that_can(expression: str, data_dir: str) -> None:
+    with pytest.raises(DataError) as caught:
+        open_dataset("digits", data_dir).split(expression)
+    assert repr(expression) in str(caught.value)
+    assert "'digits'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name, closest", [("digit", "digits"), ("cifar_10", "cifar10"), ("imagenet2021", "imagenet")])
+def test_an_unknown_data_set_gets_the_nearest_known_one(name: str, closest: str, data_dir: str) -> None:
+    with pytest.raises(DataError, match=rf"config\.data\.name is '{name}'.* did you mean '{closest}"):
+        open_dataset(name, data_dir)
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist:3.0.1", "imagenette/320px"])
+def test_a_data_set_that_is_not_prepared_gets_the_command_that_prepares_it(name: str, data_dir: str) -> None:
+    with pytest.raises(DataError) as caught:
+        open_dataset(name, data_dir)
+    assert f"tfds build {name} --file_format=array_record --data_dir={data_dir}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mnist:99.0.0", "imagenette/nothing"])
+def test_a_version_or_config_that_does_not_exist_is_named(name: str, data_dir: str) -> None:
+    with pytest.raises(DataError) as caught:
+        open_dataset(name, data_dir)
+    assert repr(name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match=r"'digits' can't be prepared in .*file"):
+        open_dataset("digits", str(tmp_path / "file"))
+
+
+def test_two_that_prepare_at_once_both_succeed(tmp_path: pathlib.Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        datasets = list(pool.map(lambda _: open_dataset("digits", str(tmp_path)), range(2)))
+    assert [len(dataset.split("test")) for dataset in datasets] == [270, 270]
+
+
+def test_preparing_and_reading_never_import_tensorflow(tmp_path: pathlib.Path) -> None:
+    program = (
+        "import sys\n"
+        "from mobilenet_v2.data.sources import open_dataset\n"
+        f"open_dataset('digits', {str(tmp_path)!r}).split('train')[0]\n"
+        "sys.exit('tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=pathlib.Path(__file__).parents[2], capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert os.listdir(tmp_path / "digits") == ["1.0.0"]

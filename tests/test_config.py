@@ -1,0 +1,216 @@
+import importlib
+import json
+import pathlib
+from typing import Any
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import default, digits
+from mobilenet_v2 import config as config_lib
+from mobilenet_v2.config_fields import FIELDS
+from mobilenet_v2.errors import ConfigError
+
+CONFIGS = sorted(
+    path.stem for path in (pathlib.Path(__file__).parents[1] / "configs").glob("*.py") if path.stem != "__init__"
+)
+
+
+def changed(name: str, value: Any) -> ConfigDict:
+    """The digits config with one field set, whatever its type was."""
+    config = digits.get_config()
+    *sections, field = name.split(".")
+    section = config
+    for key in sections:
+        section = section[key]
+    with section.ignore_type(), section.unlocked():
+        section[field] = value
+    return config
+
+
+def test_configs_are_found() -> None:
+    assert {"default", "digits"} <= set(CONFIGS)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_of_the_repository_is_valid(name: str) -> None:
+    config_lib.validate(importlib.import_module(f"configs.{name}").get_config())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_is_the_same_after_json_tuples_included(name: str) -> None:
+    config = importlib.import_module(f"configs.{name}").get_config()
+    back = config_lib.from_json(config_lib.to_json(config))
+    assert back.to_dict() == config.to_dict()
+    assert isinstance(back.model.stages, tuple)
+    assert all(isinstance(row, tuple) for row in back.model.stages)
+    assert list(config_lib.flatten(back)) == list(config_lib.flatten(config))
+    assert config_lib.differences(config, back) == []
+    config_lib.validate(back)
+
+
+def test_json_has_a_line_a_field_and_ends_with_a_newline() -> None:
+    text = config_lib.to_json(default.get_config())
+    assert json.loads(text)["train"]["batch_size"] == 96
+    assert '    "batch_size": 96,\n' in text
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("text, says", [("", "not JSON"), ("{", "not JSON"), ("[1]", "found list"), ("3", "found int")])
+def test_text_that_is_no_config_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        config_lib.from_json(text)
+
+
+def test_the_table_of_fields_is_that_of_the_default_config() -> None:
+    assert {name for name, _ in config_lib.flatten(default.get_config())} == set(FIELDS)
+
+
+def test_differences_name_each_field_with_both_values() -> None:
+    assert config_lib.differences(digits.get_config(), digits.get_config()) == []
+    new = digits.get_config()
+    new.train.batch_size = 64
+    new.data.test_split = None
+    assert config_lib.differences(digits.get_config(), new) == [
+        "data.test_split: 'test' → None",
+        "train.batch_size: 32 → 64",
+    ]
+
+
+def test_a_field_that_one_config_lacks_differs_even_from_none() -> None:
+    old, new = ConfigDict({"a": 1}), ConfigDict({"a": 1, "b": None})
+    assert config_lib.differences(old, new) == ["b: 'absent' → None"]
+    assert config_lib.differences(new, old) == ["b: None → 'absent'"]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", True),
+        ("model.expansion_factor", 0),
+        ("model.expansion_factor", None),
+        ("model.width_multiplier", 0.0),
+        ("model.width_multiplier", 17.0),
+        ("model.width_multiplier", float("nan")),
+        ("model.width_multiplier", "1.0"),
+        ("model.stages", ()),
+        ("model.stages", 3),
+        ("model.stages", (3,)),
+        ("model.stem_stride", 3),
+        ("model.head_rule", "wide"),
+        ("model.num_classes", 1),
+        ("model.num_classes", 10.0),
+        ("model.dropout_rate", 1.0),
+        ("model.padding", "valid"),
+        ("model.batch_norm_epsilon", 0.0),
+        ("model.batch_norm_momentum", 1.0),
+        ("model.batch_norm_fast_variance", 1),
+        ("model.initialization", "keras"),
+        ("model.dtype", "float16"),
+        ("data.name", ""),
+        ("data.data_dir", ""),
+        ("data.train_split", None),
+        ("data.image_size", 0),
+        ("data.mean", (0.5, 0.5)),
+        ("data.mean", (0.5, 0.5, 127.5)),
+        ("data.std", (0.5, 0.0, 0.5)),
+        ("data.rotation", 181.0),
+        ("data.zoom", 1.0),
+        ("data.shift", -0.1),
+        ("data.num_threads", -1),
+        ("data.max_unreadable", 1.5),
+        ("train.batch_size", 0),
+        ("train.num_epochs", 0.0),
+        ("train.num_steps", 0),
+        ("train.label_smoothing", -0.1),
+        ("train.log_every", 0),
+        ("train.keep_checkpoints", 0),
+        ("optimizer.name", "adam"),
+        ("optimizer.learning_rate", 0.0),
+        ("optimizer.learning_rate", float("inf")),
+        ("optimizer.momentum", 1.0),
+        ("optimizer.weight_decay", -1e-5),
+        ("optimizer.weight_decay_mask", "none"),
+        ("optimizer.schedule", "linear"),
+        ("optimizer.warmup_epochs", -1.0),
+        ("optimizer.decay_rate", 0.0),
+        ("optimizer.epochs_per_decay", 0.0),
+        ("optimizer.ema_decay", 1.0),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_field_and_what_is_allowed(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_lib.validate(changed(name, value))
+    assert str(caught.value) == f"config.{name} is {value!r}, must be {FIELDS[name].allowed}"
+
+
+@pytest.mark.parametrize(
+    "name, value, says",
+    [
+        (
+            "model.stages",
+            ((1, 16, 1),),
+            r"stages\[0\] is \(1, 16, 1\), must be \(t or None, channels, repeats, stride\)",
+        ),
+        ("model.stages", ((1, 16, 1, 1), (6, 0, 1, 1)), r"stages\[1\] has channels 0, must be an integer ≥ 1"),
+        ("model.stages", ((1, 16, 1, 3),), r"stages\[0\] has stride 3, must be an integer in 1 … 2"),
+        ("model.stages", ((0.5, 16, 1, 1),), r"stages\[0\] has expansion_factor 0\.5, must be .*, or None"),
+        ("data.image_size", 7, r"data\.image_size is 7, must be at least 8, .*stem_stride.*model\.stages"),
+        (
+            "model.head_channels",
+            7,
+            r"model\.head_channels is 7, .*'paper'.* at least config\.model\.channel_divisor, 8",
+        ),
+        (
+            "train.evaluate_every",
+            150,
+            r"evaluate_every is 150, must be a multiple of config\.train\.checkpoint_every, 100",
+        ),
+        ("train.accumulation_steps", 3, r"accumulation_steps is 3, must divide config\.train\.batch_size, 32"),
+    ],
+)
+def test_a_rule_between_fields_names_what_breaks_it(name: str, value: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        config_lib.validate(changed(name, value))
+
+
+@pytest.mark.parametrize("name", ["model.width", "train.bach_size", "extra"])
+def test_a_field_that_does_not_exist_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"config has no field '{name}'"):
+        config_lib.validate(changed(name, 1))
+
+
+def test_a_missing_field_is_named_with_what_it_may_be() -> None:
+    config = digits.get_config()
+    del config.train["batch_size"]
+    with pytest.raises(ConfigError, match=r"config\.train\.batch_size is missing; it must be an integer ≥ 1"):
+        config_lib.validate(config)
+
+
+@pytest.mark.parametrize("batch_size, devices, accumulation", [(32, 1, 1), (32, 8, 1), (32, 8, 4), (24, 3, 2)])
+def test_batches_that_split_evenly_are_accepted(batch_size: int, devices: int, accumulation: int) -> None:
+    config = digits.get_config()
+    config.train.update(batch_size=batch_size, accumulation_steps=accumulation)
+    config_lib.validate_topology(config, devices, 1)
+
+
+@pytest.mark.parametrize(
+    "batch_size, devices, accumulation, nearby", [(33, 8, 1, "32 or 40"), (4, 8, 1, "8"), (40, 8, 2, "32 or 48")]
+)
+def test_batches_that_do_not_split_evenly_get_the_nearest_that_do(
+    batch_size: int, devices: int, accumulation: int, nearby: str
+) -> None:
+    config = digits.get_config()
+    config.train.update(batch_size=batch_size, accumulation_steps=accumulation)
+    with pytest.raises(ConfigError, match=rf"batch_size is {batch_size}, .* by {devices} devices .*, as {nearby}$"):
+        config_lib.validate_topology(config, devices, 1)
+
+
+def test_there_may_be_more_logits_than_labels_but_not_fewer() -> None:
+    config = digits.get_config()
+    config_lib.validate_classes(config, 10)
+    config_lib.validate_classes(config, 9)
+    with pytest.raises(ConfigError, match=r"config\.model\.num_classes is 10, must be at least 11, .*'digits'"):
+        config_lib.validate_classes(config, 11)

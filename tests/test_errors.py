@@ -1,0 +1,27 @@
+import pytest
+
+from mobilenet_v2 import errors
+from mobilenet_v2.errors import UserError, nearest
+
+
+@pytest.mark.parametrize(
+    "name, closest",
+    [("bach_size", "batch_size"), ("train.bach_size", "train.batch_size"), ("Batch_Size", "batch_size")],
+)
+def test_the_closest_known_name_is_proposed(name: str, closest: str) -> None:
+    known = ["seed", "batch_size", "train.batch_size", "train.log_every"]
+    assert nearest(name, known) == f"; did you mean {closest!r}?"
+
+
+@pytest.mark.parametrize("known", [[], ["seed"]])
+def test_nothing_is_proposed_where_nothing_is_close(known: list[str]) -> None:
+    assert nearest("bach_size", known) == ""
+
+
+def test_any_iterable_of_names_will_do() -> None:
+    assert nearest("seeds", {"seed": 0}) == nearest("seeds", iter(["seed"])) == "; did you mean 'seed'?"
+
+
+@pytest.mark.parametrize("name", ["ConfigError", "DataError", "WorkdirError", "CheckpointError", "DivergenceError"])
+def test_every_error_that_a_user_can_mend_is_a_user_error(name: str) -> None:
+    assert issubclass(getattr(errors, name), UserError)

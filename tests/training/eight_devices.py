@@ -1,0 +1,82 @@
+"""Trains on one and on eight simulated devices, and prints how far they are apart; run by test_sharding."""
+
+import json
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+from ml_collections import ConfigDict
+
+from configs import digits
+from mobilenet_v2.training import sharding
+from mobilenet_v2.training.setup import make_setup
+
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+
+
+def tiny(data_dir: str, accumulation_steps: int) -> ConfigDict:
+    config = digits.get_config()
+    config.model.update(width_multiplier=0.25, head_channels=32)
+    config.model.stages = ((1, 8, 1, 1), (2, 8, 2, 2))
+    config.data.update(data_dir=data_dir, image_size=8)
+    config.train.update(batch_size=32, accumulation_steps=accumulation_steps, num_steps=3)
+    # Adam would blow up what rounding leaves of a gradient that is zero.
+    config.optimizer.update(name="rmsprop", learning_rate=0.045, decay=0.9, epsilon=1.0, weight_decay=4e-5)
+    config.optimizer.update(warmup_epochs=0.0, schedule="constant")
+    return config
+
+
+def batches() -> list[dict[str, np.ndarray]]:
+    random = np.random.default_rng(0)
+    return [
+        {
+            "image": random.integers(0, 256, (32, 8, 8, 3), np.uint8),
+            "label": random.integers(0, 10, 32).astype(np.int32),
+            "mask": (random.random(32) > 0.1).astype(np.float32),
+        }
+        for _ in range(3)
+    ]
+
+
+def train(config: ConfigDict, mesh: Mesh) -> tuple[dict[str, Any], list[str]]:
+    setup = make_setup(config, mesh)
+    state = setup.create_state()
+    rng = jax.device_put(jax.random.key(1), sharding.replicated(mesh))
+    rows = [jax.device_put(batch, sharding.split_rows(mesh)) for batch in batches()]
+    compiled = setup.train_step.lower(state, rows[0], rng).compile()
+    text = compiled.as_text()
+    losses = []
+    for batch in rows:
+        state, sums = compiled(state, batch, rng)
+        losses.append(sums["loss"])
+    tree = {"loss": losses, "params": state.params, "batch_stats": state.batch_stats, "ema": state.ema_variables}
+    return jax.device_get(tree), [name for name in COLLECTIVES if f" {name}(" in text or f" {name}-start(" in text]
+
+
+def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """‖a − b‖ / ‖b‖, where what is nearly zero counts as 10⁻³ per element."""
+    return float(np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-3 * np.size(theirs) ** 0.5))
+
+
+def main(data_dir: str) -> None:
+    devices, report = jax.devices(), []
+    for accumulation_steps in (1, 2):
+        config = tiny(data_dir, accumulation_steps)
+        one, alone = train(config, Mesh(devices[:1], ("data",), axis_types=(AxisType.Auto,)))
+        eight, together = train(config, Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
+        apart = jax.tree.leaves_with_path(jax.tree.map(distance, eight, one))
+        report.append(
+            {
+                "accumulation_steps": accumulation_steps,
+                "collectives_of_one": alone,
+                "collectives_of_all": together,
+                "apart": {jax.tree_util.keystr(path): value for path, value in apart},
+            }
+        )
+    print(json.dumps({"devices": len(devices), "runs": report}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
