@@ -34,7 +34,8 @@ def train_step(
     """One optimizer step on one global batch.
 
     With `accumulation_steps` n the batch is cut into n micro-batches. Each is normalised by its own statistics, and
-    each updates the running ones, with momentum ** (1 / n) so that a step forgets as much as it would uncut.
+    each updates the running ones; `make_setup` gives `model` the momentum ** (1 / n), so that a step forgets as much
+    as it would uncut.
 
     A step whose loss or gradient is not finite changes nothing but the step count; `nonfinite` says so.
 

@@ -41,8 +41,8 @@ def test_every_step_is_that_of_the_source(trace: dict[str, Any]) -> None:
         weight_decay_mask="all",
     )
     rates = jnp.asarray(REFERENCE["learning_rates"])
-    optimizer = make_optimizer(config, lambda step: rates[step])
-    params = {"kernel": jnp.asarray(REFERENCE["initial"][trace["variable"]])}
+    optimizer: Any = make_optimizer(config, lambda step: rates[step])
+    params: Any = {"kernel": jnp.asarray(REFERENCE["initial"][trace["variable"]])}
     state = optimizer.init(params)
     for gradient, expected in zip(REFERENCE["gradients"][trace["variable"]], trace["param"], strict=True):
         updates, state = optimizer.update({"kernel": jnp.asarray(gradient)}, state, params)
@@ -52,8 +52,8 @@ def test_every_step_is_that_of_the_source(trace: dict[str, Any]) -> None:
 
 def test_adamw_decays_kernels_apart_from_the_gradient() -> None:
     config = config_with(name="adamw", epsilon=1e-8, decay=0.999, weight_decay=0.05, weight_decay_mask="kernels")
-    optimizer = make_optimizer(config, optax.constant_schedule(0.1))
-    params = {"dense": {"kernel": jnp.asarray([2.0, -4.0]), "bias": jnp.asarray([3.0])}}
+    optimizer: Any = make_optimizer(config, optax.constant_schedule(0.1))
+    params: Any = {"dense": {"kernel": jnp.asarray([2.0, -4.0]), "bias": jnp.asarray([3.0])}}
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, state = optimizer.update(zeros, optimizer.init(params), params)
     np.testing.assert_allclose(updates["dense"]["kernel"], [-0.01, 0.02], rtol=1e-6)

@@ -43,6 +43,14 @@ def test_a_file_a_foreign_folder_and_another_config_are_refused(
         run_directory.check(tmp_path / "run", tiny_config)
 
 
+def test_a_folder_that_is_not_writable_is_refused(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_directory.os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(WorkdirError, match="is not writable"):
+        run_directory.check(tmp_path / "run", tiny_config)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": '])
 def test_a_damaged_config_is_named(text: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "config.json").write_text(text)
