@@ -32,8 +32,8 @@ def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except UserError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the newest checkpoint", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted", file=sys.stderr)
         return 130
     return 0
 
@@ -94,7 +94,9 @@ def _read(values: flags.FlagValues, argv: Sequence[str], known: Sequence[str]) -
         with contextlib.redirect_stderr(io.StringIO()):
             return values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:
-        raise ConfigError(f"unknown flag --{error.flagname}{nearest(error.flagname, known)}") from error
+        listing = ", ".join(f"--{name}" for name in known)
+        hint = nearest(error.flagname, known)
+        raise ConfigError(f"unknown flag --{error.flagname}, must be one of {listing}{hint}") from error
     except flags.Error as error:
         raise ConfigError(_flag_error(str(error))) from error
     except (AttributeError, IndexError, KeyError) as error:
@@ -124,11 +126,11 @@ def _config_path(argv: Sequence[str]) -> str | None:
 
 
 def _flag_error(message: str) -> str:
-    """Adds what a field may be to absl's message about the value that it can't be."""
-    found = re.match(r"flag --config\.([\w.]+)=", message)
+    """Says what a field may be, where absl says which of Python's functions did not take its value."""
+    found = re.match(r"flag --config\.([\w.]+)=(.*?): ", message, re.DOTALL)
     if found is None or found[1] not in FIELDS:
         return message
-    return f"{message}; config.{found[1]} must be {FIELDS[found[1]].allowed}"
+    return f"config.{found[1]} is {found[2]!r}, must be {FIELDS[found[1]].allowed}"
 
 
 def _override_error(argv: Sequence[str], error: Exception) -> str | None:

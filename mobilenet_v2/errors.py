@@ -30,5 +30,5 @@ class DivergenceError(UserError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean '…'?` where a known name is close, else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""

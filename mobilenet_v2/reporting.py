@@ -44,7 +44,8 @@ def print_result(result: dict[str, Any], workdir: pathlib.Path, console: Console
         if use in result:
             table.add_row(f"{use} accuracy", format_scores(result[use], result["examples"][use]))
     minutes, seconds = divmod(round(result["seconds"]), 60)
-    table.add_row("time", f"{minutes} min {seconds:02d} s for {result['steps']:,} steps")
+    time = f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+    table.add_row("time", f"{time} for {result['steps']:,} steps")
     for what, name in (
         ("result", "result.json"),
         ("metrics", "metrics.jsonl"),

@@ -18,6 +18,7 @@ from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.models import cost
 from mobilenet_v2.training import checkpoint, metrics, run_directory, sharding
 from mobilenet_v2.training.evaluation import evaluate_state
+from mobilenet_v2.training.interruption import interruption
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.state import TrainState
 from mobilenet_v2.training.writers import Writers
@@ -68,18 +69,22 @@ def _train(
     prefetched = Prefetch(batches, sharding.split_rows(setup.mesh))
     start = int(state.step)
     clock = time.monotonic() - extra["seconds"]
-    with Writers(folder, setup.total_steps, start) as writers:
+    with Writers(folder, setup.total_steps, start) as writers, interruption() as interrupted:
         if start:
             writers.note(f"goes on from step {start}")
         validation = _evaluate_if_due(setup, state, start, writers) if start else None
-        ledger = Ledger(setup, writers, start, extra["sums"])
+        ledger = Ledger(setup, writers, extra["sums"])
         for step, new_state in _steps(setup, state, start, prefetched, ledger):
             state = new_state
-            if step % config.train.checkpoint_every == 0 or step == setup.total_steps:
+            stops = interrupted.is_set()
+            if step % config.train.checkpoint_every == 0 or step == setup.total_steps or stops:
                 ledger.settle()
                 seconds = time.monotonic() - clock
                 extra = {"sums": ledger.sums, "seconds": seconds, "position": prefetched.position}
                 checkpoint.save(manager, state, {**extra, "config": config.to_dict()})
+            if stops:
+                manager.wait_until_finished()
+                raise KeyboardInterrupt(f"interrupted at step {step}; the same command goes on from there")
             validation = _evaluate_if_due(setup, state, step, writers)
         manager.wait_until_finished()
         scores = {"validation": validation}
@@ -102,11 +107,12 @@ def _steps(
 class Ledger:
     """Adds up the metrics since the last row, reading each step's one step late so that the device never waits."""
 
-    def __init__(self, setup: Setup, writers: Writers, start: int, sums: metrics.Sums):
+    def __init__(self, setup: Setup, writers: Writers, sums: metrics.Sums):
         self.sums = sums
         self._setup, self._writers = setup, writers
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
-        self._last_row = (start, time.monotonic())
+        # Step and time of the last row; the first step, which compiles, is no measure of speed.
+        self._last_row: tuple[int, float] | None = None
 
     def enter(self, step: int, sums: dict[str, jax.Array]) -> None:
         """Takes a step's metrics, still being computed, and settles those of the step before."""
@@ -130,6 +136,7 @@ class Ledger:
                 "it. A lower config.optimizer.learning_rate or more warmup_epochs, in a new workdir, may help"
             )
         self._writers.advance(step)
+        self._last_row = self._last_row or (step, time.monotonic())
         if step % self._setup.config.train.log_every == 0 or step == self._setup.total_steps:
             self._write_row(step)
 
@@ -147,13 +154,20 @@ class Ledger:
             "unreadable": sums["unreadable"],
         }
         self._writers.write("train", step, **row)
-        (last_step, last_time), now = self._last_row, time.monotonic()
-        steps_per_second = (step - last_step) / (now - last_time)
-        speed = steps_per_second * config.train.batch_size
+        text = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}"
+        self._tell(step, text)
+        self.sums, self._last_row = {}, (step, time.monotonic())
+
+    def _tell(self, step: int, text: str) -> None:
+        last_step, last_time = self._last_row or (step, 0.0)
+        if step == last_step:
+            self._writers.tell(step, text)
+            return
+        steps_per_second = (step - last_step) / (time.monotonic() - last_time)
+        speed = steps_per_second * self._setup.config.train.batch_size
         self._writers.write("speed", step, images_per_second=speed)
-        text = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  {speed:.0f} images/s"
-        self._writers.tell(step, text, seconds_left=(self._setup.total_steps - step) / steps_per_second)
-        self.sums, self._last_row = {}, (step, now)
+        left = (self._setup.total_steps - step) / steps_per_second
+        self._writers.tell(step, f"{text}  {speed:.0f} images/s", seconds_left=left)
 
 
 def _evaluate_if_due(setup: Setup, state: TrainState, step: int, writers: Writers) -> dict[str, float] | None:

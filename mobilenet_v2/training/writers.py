@@ -45,7 +45,7 @@ class Writers:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task: TaskID = self._bar.add_task("train", total=total_steps, completed=resumed_step, text="")
+        self._task: TaskID = self._bar.add_task("train", total=total_steps, completed=resumed_step, text="compiling …")
 
     def __enter__(self) -> "Writers":
         self._bar.start()

@@ -164,6 +164,27 @@ def test_interrupted_between_rows_the_sums_go_on(
     assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
 
 
+def test_ctrl_c_saves_the_step_it_is_at_and_the_same_command_goes_on(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.run(tiny_config, str(tmp_path / "whole"))
+    write = loop.Writers.write
+
+    def interrupted_at_step_6(self: loop.Writers, event: str, step: int, **values: float) -> None:
+        write(self, event, step, **values)
+        if (event, step) == ("train", 6):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop.Writers, "write", interrupted_at_step_6)
+    with pytest.raises(KeyboardInterrupt, match="interrupted at step 7; the same command goes on"):
+        loop.run(tiny_config, str(tmp_path / "cut"))
+    monkeypatch.setattr(loop.Writers, "write", write)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    loop.run(tiny_config, str(tmp_path / "cut"))
+    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
+    assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
+
+
 def test_killed_at_five_random_moments_a_run_ends_bit_equal_to_an_uninterrupted_one(
     tiny_config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:
