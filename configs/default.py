@@ -54,7 +54,7 @@ def get_config() -> ConfigDict:
     config.data.zoom = 0.0  # … enlarged by a factor in U(1 − zoom, 1 + zoom)
     config.data.shift = 0.0  # … and moved by U(−shift, shift) of its side along each axis
     config.data.num_threads = 0  # that read ahead; 0 suits small images
-    config.data.max_unreadable = 0.001  # share of unreadable images above which the run stops
+    config.data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
 
     config.train = ConfigDict()
     config.train.batch_size = 96  # global: over all devices and hosts

@@ -3,7 +3,8 @@
     make train
     python train.py --config=configs/digits.py --workdir=runs/digits
 
-The recipe is that of a PyTorch baseline on the same split. Result: see README.md.
+The recipe is that of a PyTorch baseline on the same split. Measured: test accuracy of averaged weights 99.14 %, of the
+last ones 99.26 %, means of seeds 0, 1, 2 (270 images); 2.5 minutes on two cores of an AMD EPYC.
 """
 
 from ml_collections import ConfigDict

@@ -109,7 +109,11 @@ def _read(values: flags.FlagValues, argv: Sequence[str], known: Sequence[str]) -
 def _without_nones(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Takes out the overrides `--config.FIELD=None` of fields that may be None: absl would take it for text."""
     overrides = {f"--config.{name}=None": name for name, field in FIELDS.items() if field.accepts(None)}
-    return [a for a in argv if a not in overrides], [overrides[a] for a in argv if a in overrides]
+    joined = list(argv)
+    for index, argument in enumerate(joined[:-1]):
+        if f"{argument}=None" in overrides and joined[index + 1] == "None":
+            joined[index : index + 2] = [f"{argument}=None", ""]
+    return [a for a in joined if a and a not in overrides], [overrides[a] for a in joined if a in overrides]
 
 
 def _usage(required: Sequence[str], switches: Sequence[str]) -> str:
@@ -154,4 +158,5 @@ def _use_compilation_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "mobilenet_v2" / "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

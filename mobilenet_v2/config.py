@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2.config_fields import FIELDS, STAGE_FIELDS
 from mobilenet_v2.errors import ConfigError, nearest
+from mobilenet_v2.models.layers import head_channels
 
 
 def validate(config: ConfigDict) -> None:
@@ -89,7 +90,10 @@ def from_json(text: str) -> ConfigDict:
         raise ConfigError(f"config is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"config must be a JSON object, found {type(values).__name__}")
-    return ConfigDict(_with_tuples(values))
+    try:
+        return ConfigDict(_with_tuples(values))
+    except ValueError as error:
+        raise ConfigError(f"config has a name that no field may have: {error}") from error
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
@@ -129,8 +133,7 @@ def _validate_model(config: ConfigDict) -> None:
             f"config.data.image_size is {config.data.image_size}, must be at least {stride}, the product of "
             "config.model.stem_stride and the strides of config.model.stages"
         )
-    multiplier = {"paper": max(1.0, model.width_multiplier), "shrink": model.width_multiplier, "fixed": 1.0}
-    head_width = model.head_channels * multiplier[model.head_rule]
+    head_width = head_channels(model.head_channels, model.width_multiplier, model.head_rule)
     if head_width < model.channel_divisor:
         raise ConfigError(
             f"config.model.head_channels is {model.head_channels}, which head_rule {model.head_rule!r} scales to "

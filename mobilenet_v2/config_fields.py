@@ -14,13 +14,22 @@ class Field:
     accepts: Callable[[Any], bool]
 
 
-def _integer(low: int, high: int | None = None) -> Field:
-    allowed = f"an integer ≥ {low}" if high is None else f"an integer in {low} … {high}"
-    return Field(allowed, lambda v: type(v) is int and v >= low and (high is None or v <= high))
+_INT32_MAX = 2**31 - 1  # JAX counts in int32
+
+
+def _integer(low: int, high: int = _INT32_MAX) -> Field:
+    allowed = f"an integer ≥ {low}" if high == _INT32_MAX else f"an integer in {low} … {high}"
+    return Field(allowed, lambda v: type(v) is int and low <= v <= high)
 
 
 def _number(allowed: str, holds: Callable[[float], bool]) -> Field:
     return Field(allowed, lambda v: type(v) in (int, float) and math.isfinite(v) and holds(v))
+
+
+def _epochs(low: str) -> Field:
+    """Beyond 10⁶ epochs the steps would not be countable."""
+    holds = {"> 0": lambda v: 0 < v <= 1e6, "≥ 0": lambda v: 0 <= v <= 1e6}[low]
+    return _number(f"a number {low} and ≤ 1e6", holds)
 
 
 def _positive() -> Field:
@@ -104,7 +113,7 @@ FIELDS = {
     "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
     "train.batch_size": _integer(1),
     "train.accumulation_steps": _integer(1),
-    "train.num_epochs": _positive(),
+    "train.num_epochs": _epochs("> 0"),
     "train.num_steps": _or_none(_integer(1)),
     "train.label_smoothing": _fraction(),
     "train.log_every": _integer(1),
@@ -112,15 +121,15 @@ FIELDS = {
     "train.evaluate_every": _integer(1),
     "train.keep_checkpoints": _integer(1),
     "optimizer.name": _choice("rmsprop", "sgd", "adamw"),
-    "optimizer.learning_rate": _positive(),
+    "optimizer.learning_rate": _number("a number > 0 that float32 holds", lambda v: 0 < v <= 3.4e38),
     "optimizer.momentum": _fraction(),
     "optimizer.decay": _fraction(),
     "optimizer.epsilon": _positive(),
     "optimizer.weight_decay": _not_negative(),
     "optimizer.weight_decay_mask": _choice("slim", "kernels", "all"),
     "optimizer.schedule": _choice("exponential", "cosine", "constant"),
-    "optimizer.warmup_epochs": _not_negative(),
+    "optimizer.warmup_epochs": _epochs("≥ 0"),
     "optimizer.decay_rate": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
-    "optimizer.epochs_per_decay": _positive(),
+    "optimizer.epochs_per_decay": _epochs("> 0"),
     "optimizer.ema_decay": _fraction(),
 }

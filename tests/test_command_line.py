@@ -49,7 +49,10 @@ WRONG_VALUES = {
     "negative smoothing": (["--config.train.label_smoothing=-0.1"], ["config.train.label_smoothing", "-0.1", "[0, 1)"]),
     "momentum 1": (["--config.optimizer.momentum=1"], ["config.optimizer.momentum", "1.0", "[0, 1)"]),
     "negative seed": (["--config.seed=-1"], ["config.seed", "-1", "an integer in 0 … 4294967295"]),
-    "infinite learning rate": (["--config.optimizer.learning_rate=inf"], ["learning_rate", "inf", "a number > 0"]),
+    "infinite learning rate": (
+        ["--config.optimizer.learning_rate=inf"],
+        ["learning_rate", "inf", "a number > 0 that float32 holds"],
+    ),
     "no checkpoints": (["--config.train.keep_checkpoints=0"], ["config.train.keep_checkpoints", "0", "≥ 1"]),
     "zero steps": (["--config.train.num_steps=0"], ["config.train.num_steps", "0", "an integer ≥ 1, or None"]),
     "two means": (["--config.data.mean=(0.5,0.5)"], ["config.data.mean", "(0.5, 0.5)", "a tuple of three"]),

@@ -91,7 +91,7 @@ def _read_only(name: str, data_dir: str | None) -> Any:
         raise DataError(f"config.data.name is {name!r}, which is no data set that TFDS knows{nearest(base, known)}")
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format=_FORMAT)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
+    except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError, OSError, ImportError) as error:
         raise DataError(f"config.data.name is {name!r}, which TFDS can't open: {str(error).splitlines()[0]}") from error
     if not builder.is_prepared():
         where = f" --data_dir={data_dir}" if data_dir else ""

@@ -20,7 +20,10 @@ def decode(encoded: bytes) -> np.ndarray:
     Raises:
       ValueError: if OpenCV can't read it.
     """
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB) if encoded else None
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB) if encoded else None
+    except cv2.error:  # a header that promises a huge image, say
+        image = None
     if image is None:
         raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
     return image
@@ -37,7 +40,7 @@ def example(record: Example, size: int) -> Example:
 
 
 def resize(image_HxWx3: np.ndarray, size: int) -> np.ndarray:
-    """Scales to [size, size, 3]; averaging where it shrinks, so that nothing aliases."""
+    """Scales to [size, size, 3]; averaging where both sides shrink, so that nothing aliases."""
     if image_HxWx3.shape[:2] == (size, size):
         return image_HxWx3
     shrinks = min(image_HxWx3.shape[:2]) > size

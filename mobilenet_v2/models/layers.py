@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax.nn import relu6
 
 Padding = Literal["same", "symmetric"]
+HeadRule = Literal["paper", "shrink", "fixed"]
 Activation = Callable[[jax.Array], jax.Array]
 
 
@@ -25,6 +26,16 @@ def make_divisible(channels: float, divisor: int = 8, round_limit: float = 0.9) 
         raise ValueError(f"channels and divisor must be positive, got {channels} and {divisor}")
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < round_limit * channels else rounded
+
+
+def head_channels(channels: int, width_multiplier: float, rule: HeadRule) -> float:
+    """Channels of the last 1×1 convolution, before rounding.
+
+    "paper" leaves them alone below a width of 1 (§4, and every published network); "shrink" scales them always
+    (TF-slim's bare default); "fixed" never (timm's 110d and 120d).
+    """
+    multiplier = {"paper": max(1.0, width_multiplier), "shrink": width_multiplier, "fixed": 1.0}[rule]
+    return channels * multiplier
 
 
 def spatial_padding(padding: Padding, kernel_size: int) -> str | int:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,7 @@ from flax import linen as nn
 
 from mobilenet_v2.models import convolutions
 from mobilenet_v2.models.initializers import Initialization, kernel_initializers
-from mobilenet_v2.models.layers import Activation, ConvNormAct, Padding, make_divisible, relu6
-
-HeadRule = Literal["paper", "shrink", "fixed"]
+from mobilenet_v2.models.layers import Activation, ConvNormAct, HeadRule, Padding, head_channels, make_divisible, relu6
 
 
 class Stage(NamedTuple):
@@ -84,8 +82,7 @@ class MobileNetV2(nn.Module):
       stages: the bottlenecks, a row a stage.
       stem_channels, stem_stride: of the first 3×3 convolution; stride 1 suits 32-pixel images.
       head_channels: of the last 1×1 convolution, before `head_rule`.
-      head_rule: "paper" leaves the head's width alone below α = 1 (§4, and every published network); "shrink"
-        scales it always (TF-slim's bare default); "fixed" never (timm's 110d and 120d).
+      head_rule: see `layers.head_channels`.
       channel_divisor: widths are rounded to its multiples, see `make_divisible`.
       dropout_rate: probability that a pooled feature is dropped in training.
       padding: "same" (TF-slim, Keras) or "symmetric" (torchvision, timm), see `layers.spatial_padding`.
@@ -149,12 +146,8 @@ class MobileNetV2(nn.Module):
 
     def head_width(self) -> int:
         """Channels of the last convolution under `head_rule`."""
-        multipliers = {
-            "paper": max(1.0, self.width_multiplier),
-            "shrink": self.width_multiplier,
-            "fixed": 1.0,
-        }
-        return self._scaled(self.head_channels, multiplier=multipliers[self.head_rule])
+        channels = head_channels(self.head_channels, self.width_multiplier, self.head_rule)
+        return make_divisible(channels, self.channel_divisor)
 
     def _scaled(self, channels: int, multiplier: float) -> int:
         return make_divisible(channels * multiplier, self.channel_divisor)

@@ -6,6 +6,7 @@ a CRC-32 of every array, for Orbax restores a flipped bit without a word.
 
 import dataclasses
 import pathlib
+import shutil
 import sys
 import zlib
 from typing import Any
@@ -48,7 +49,10 @@ def open_reader(folder: pathlib.Path) -> ocp.CheckpointManager:
 
 
 def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any]) -> None:
-    """Saves in the background; the state may be donated at once. A step that is already saved is left alone."""
+    """Copies the state to the host, then writes in the background; the state may be donated at once.
+
+    A step that is already saved is left alone.
+    """
     step = int(state.step)
     if manager.latest_step() == step:
         return
@@ -64,20 +68,24 @@ def restore_latest(manager: ocp.CheckpointManager, target: TrainState, *, read_o
     Raises:
       CheckpointError: if a checkpoint is of another model, or none is whole.
     """
-    steps = sorted(manager.all_steps(), reverse=True)
-    for step in steps:
+    damaged: list[int] = []
+    for step in sorted(manager.all_steps(), reverse=True):
         try:
             _check_model(manager, step, target)
-            return _restore(manager, step, target)
-        except CheckpointError:
+            restored = _restore(manager, step, target)
+        except (CheckpointError, MemoryError):
             raise
         except Exception as error:  # Orbax and TensorStore raise a dozen types for damaged files
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             print(f"checkpoint {step} is damaged ({reason[:200]}); trying the one before", file=sys.stderr)
-            if not read_only:
-                _move_aside(manager, step)
-    if steps:
-        raise CheckpointError(f"none of the checkpoints in {manager.directory} can be read: {steps}")
+            damaged.append(step)
+            continue
+        # Only now: where nothing can be read, the fault may be the disk's, and the next start must find it all.
+        for bad in () if read_only else damaged:
+            _move_aside(manager, bad)
+        return restored
+    if damaged:
+        raise CheckpointError(f"none of the checkpoints in {manager.directory} can be read: {damaged}")
     return None
 
 
@@ -127,5 +135,7 @@ def _name(path: tuple[Any, ...]) -> str:
 
 def _move_aside(manager: ocp.CheckpointManager, step: int) -> None:
     folder = pathlib.Path(manager.directory) / str(step)
-    folder.rename(folder.with_name(f"{step}.damaged"))
+    aside = folder.with_name(f"{step}.damaged")
+    shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
+    folder.rename(aside)
     manager.reload()

@@ -1,5 +1,6 @@
 """Exact evaluation: every example of a split once, over all devices and processes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2.data.pipeline import evaluation_batches
 from mobilenet_v2.data.prefetch import Prefetch
-from mobilenet_v2.errors import DataError
+from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.training import metrics, sharding
 from mobilenet_v2.training.state import TrainState
 
@@ -24,6 +25,7 @@ def evaluate_split(
 
     Raises:
       DataError: if more than `config.data.max_unreadable` of its images can't be decoded.
+      DivergenceError: if the loss is not finite.
     """
     batches = evaluation_batches(source, config, process_index=jax.process_index(), process_count=jax.process_count())
     # Fetched only when all are under way, so that no batch waits for the host.
@@ -37,6 +39,8 @@ def evaluate_split(
             f"{unreadable:.0f} of {len(source)} images can't be decoded, must be at most a share of "
             f"{config.data.max_unreadable} (config.data.max_unreadable)"
         )
+    if not math.isfinite(total["loss"]):
+        raise DivergenceError(f"evaluation loss is {total['loss']}: the network's outputs are not finite")
     return total
 
 

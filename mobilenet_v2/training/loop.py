@@ -54,7 +54,7 @@ def _train(
     """Takes the steps that are left, then scores the last state."""
     config = setup.config
     state = setup.create_state() if restored is None else restored.state
-    fresh: dict[str, Any] = {"sums": {}, "seconds": 0.0, "position": None}
+    fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0, "position": None}
     extra = fresh if restored is None else restored.extra
     batches = iter(
         training_batches(
@@ -73,14 +73,15 @@ def _train(
         if start:
             writers.note(f"goes on from step {start}")
         validation = _evaluate_if_due(setup, state, start, writers) if start else None
-        ledger = Ledger(setup, writers, extra["sums"])
+        ledger = Ledger(setup, writers, extra["sums"], extra["unreadable"])
         for step, new_state in _steps(setup, state, start, prefetched, ledger):
             state = new_state
             stops = interrupted.is_set()
             if step % config.train.checkpoint_every == 0 or step == setup.total_steps or stops:
                 ledger.settle()
                 seconds = time.monotonic() - clock
-                extra = {"sums": ledger.sums, "seconds": seconds, "position": prefetched.position}
+                extra = {"sums": ledger.sums, "unreadable": ledger.unreadable, "seconds": seconds}
+                extra["position"] = prefetched.position
                 checkpoint.save(manager, state, {**extra, "config": config.to_dict()})
             if stops:
                 manager.wait_until_finished()
@@ -107,8 +108,8 @@ def _steps(
 class Ledger:
     """Adds up the metrics since the last row, reading each step's one step late so that the device never waits."""
 
-    def __init__(self, setup: Setup, writers: Writers, sums: metrics.Sums):
-        self.sums = sums
+    def __init__(self, setup: Setup, writers: Writers, sums: metrics.Sums, unreadable: float):
+        self.sums, self.unreadable = sums, unreadable
         self._setup, self._writers = setup, writers
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         # Step and time of the last row; the first step, which compiles, is no measure of speed.
@@ -132,7 +133,7 @@ class Ledger:
         self.sums = metrics.add(self.sums, jax.device_get(pending))
         if self.sums["nonfinite"]:
             raise DivergenceError(
-                f"loss or gradient of step {step} is not finite; the step was not applied, and no checkpoint holds "
+                f"loss, gradient or result of step {step} is not finite; it was not applied, and no checkpoint holds "
                 "it. A lower config.optimizer.learning_rate or more warmup_epochs, in a new workdir, may help"
             )
         self._writers.advance(step)
@@ -142,11 +143,13 @@ class Ledger:
 
     def _write_row(self, step: int) -> None:
         sums, config = self.sums, self._setup.config
-        seen = sums["count"] + sums["unreadable"]
-        if sums["unreadable"] > config.data.max_unreadable * seen:
+        self.unreadable += sums["unreadable"]
+        # A share of an epoch at least: one image in the first rows is no high share yet.
+        seen = max(step * config.train.batch_size, len(self._setup.splits["train"]))
+        if self.unreadable > config.data.max_unreadable * seen:
             raise DataError(
-                f"{sums['unreadable']:.0f} of the last {seen:.0f} training images can't be decoded, must be at most a "
-                f"share of {config.data.max_unreadable} (config.data.max_unreadable)"
+                f"{self.unreadable:.0f} training images can't be decoded, must be at most a share of "
+                f"{config.data.max_unreadable} (config.data.max_unreadable) of {seen}"
             )
         row = metrics.means(sums) | {
             "gradient_norm": sums["gradient_norm"] / sums["steps"],
@@ -176,8 +179,8 @@ def _evaluate_if_due(setup: Setup, state: TrainState, step: int, writers: Writer
         return None
     scores = _evaluate(setup, state, "validation")
     writers.write("validation", step, **scores)
-    averaged = f", moving average {scores['ema_accuracy']:.2%}" if "ema_accuracy" in scores else ""
-    writers.note(f"step {step}: validation accuracy {scores['accuracy']:.2%}{averaged}")
+    text = reporting.format_scores(scores, len(setup.splits["validation"]))
+    writers.note(f"step {step}: validation accuracy {text}")
     return scores
 
 

@@ -10,6 +10,8 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2.errors import ConfigError
 
+_INT32_MAX = 2**31 - 1  # JAX counts in int32
+
 
 def make_schedule(config: ConfigDict, total_steps: int, steps_per_epoch: float) -> optax.Schedule:
     """Learning rate of each step, counted from 0.
@@ -23,6 +25,11 @@ def make_schedule(config: ConfigDict, total_steps: int, steps_per_epoch: float) 
       ConfigError: if the warm-up would not end before the run, or a stair would be shorter than a step.
     """
     optimizer = config.optimizer
+    if total_steps > _INT32_MAX:
+        raise ConfigError(
+            f"config.train.num_epochs is {config.train.num_epochs}, which is {total_steps} steps, must be at most "
+            f"{_INT32_MAX}"
+        )
     peak = optimizer.learning_rate
     warmup_steps = round(optimizer.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
@@ -33,7 +40,7 @@ def make_schedule(config: ConfigDict, total_steps: int, steps_per_epoch: float) 
     if optimizer.schedule == "cosine":
         decayed = optax.cosine_decay_schedule(peak, total_steps - warmup_steps)
     elif optimizer.schedule == "exponential":
-        stair = int(optimizer.epochs_per_decay * steps_per_epoch)
+        stair = min(int(optimizer.epochs_per_decay * steps_per_epoch), _INT32_MAX)
         if stair < 1:
             raise ConfigError(
                 f"config.optimizer.epochs_per_decay is {optimizer.epochs_per_decay}, must come to at least one step; "

@@ -26,6 +26,13 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
       WorkdirError: if `workdir` is no folder, can't be written, holds files but no run, or holds a run of another
         config; the fields that differ are named.
     """
+    try:
+        _check(workdir, config)
+    except OSError as error:
+        raise WorkdirError(f"workdir {str(workdir)!r} can't be used: {error.strerror}") from error
+
+
+def _check(workdir: pathlib.Path, config: ConfigDict) -> None:
     nearest = next(folder for folder in (workdir, *workdir.absolute().parents) if folder.exists())
     if not nearest.is_dir():
         raise WorkdirError(f"workdir {str(workdir)!r} can't be used: {str(nearest)!r} is a file, must be a folder")
@@ -45,8 +52,15 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 
 def create(workdir: pathlib.Path, config: ConfigDict) -> None:
-    """Makes the folder and writes `config.json`; adds this start to `environment.json`."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    """Makes the folder and writes `config.json`; adds this start to `environment.json`.
+
+    Raises:
+      WorkdirError: if the folder can't be made.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkdirError(f"workdir {str(workdir)!r} can't be made: {error.strerror}") from error
     write_atomically(workdir / "config.json", config_lib.to_json(config))
     path = workdir / "environment.json"
     starts = _read_json(path) if path.exists() else []
@@ -64,7 +78,7 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
         raise WorkdirError(f"workdir {str(workdir)!r} holds no run: {str(path)!r} does not exist")
     try:
         return config_lib.from_json(path.read_text())
-    except (ConfigError, UnicodeDecodeError) as error:
+    except (ConfigError, UnicodeDecodeError, OSError) as error:
         raise WorkdirError(f"{str(path)!r} is damaged: {error}") from error
 
 

@@ -37,7 +37,7 @@ def train_step(
     each updates the running ones; `make_setup` gives `model` the momentum ** (1 / n), so that a step forgets as much
     as it would uncut.
 
-    A step whose loss or gradient is not finite changes nothing but the step count; `nonfinite` says so.
+    A step whose loss, gradient or result is not finite changes nothing but the step count; `nonfinite` says so.
 
     Returns:
       The next state; and sums, see `metrics.example_sums`, with `gradient_norm`, `nonfinite` and `steps`.
@@ -55,7 +55,9 @@ def train_step(
             ema_batch_stats=update_ema(state.ema_batch_stats, new.batch_stats, decay),
         )
     norm = optax.tree.norm(gradients)
-    finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(norm)
+    # The update may overflow where the gradient did not.
+    outcome = (sums["loss"], norm, new.params, new.batch_stats)
+    finite = jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(outcome)]))
     new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
     metrics = {**sums, "gradient_norm": norm, "nonfinite": 1.0 - finite, "steps": jnp.ones(())}
     return new.replace(step=state.step + 1), metrics

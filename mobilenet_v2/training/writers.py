@@ -60,7 +60,7 @@ class Writers:
 
     def write(self, event: str, step: int, **values: float) -> None:
         """Adds a row; once this returns, only a crash of the whole machine can lose it."""
-        self._file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+        self._file.write(json.dumps({"event": event, "step": step, **values}, allow_nan=False) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(f"{event}/{name}", value, step)

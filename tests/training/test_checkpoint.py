@@ -118,11 +118,23 @@ def test_a_damaged_checkpoint_is_said_aloud_and_the_one_before_is_taken(
     assert (saved / "3").is_dir()
 
 
-def test_with_no_whole_checkpoint_the_error_names_the_folder(saved: pathlib.Path) -> None:
+def test_with_no_whole_checkpoint_the_error_names_the_folder_and_all_is_left_where_it_is(saved: pathlib.Path) -> None:
     for step in (2, 3):
-        shutil.rmtree(saved / str(step) / "state")
-    with pytest.raises(CheckpointError, match=r"none of the checkpoints in .*checkpoints can be read: \[3, 2\]"):
-        restore(saved)
+        shutil.rmtree(saved / str(step) / "extra")
+    before = sorted(saved.rglob("*"))
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"none of the checkpoints in .*checkpoints can be read: \[3, 2\]"):
+            restore(saved)
+    assert sorted(saved.rglob("*")) == before
+
+
+def test_a_step_may_be_damaged_twice(saved: pathlib.Path) -> None:
+    (saved / "3.damaged" / "old").mkdir(parents=True)
+    shutil.rmtree(saved / "3" / "extra")
+    restored = restore(saved)
+    assert restored is not None
+    assert int(restored.state.step) == 2
+    assert not (saved / "3.damaged" / "old").exists()
 
 
 def test_a_checkpoint_of_another_model_names_the_first_array_that_differs(saved: pathlib.Path) -> None:
