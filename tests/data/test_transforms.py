@@ -1,3 +1,5 @@
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -150,3 +152,11 @@ def test_a_corrupt_image_stays_black_and_masked_when_augmented() -> None:
     result = augment.random_map({"image": b"", "label": 1}, np.random.default_rng(0))
     assert result["mask"] == 0
     assert not result["image"].any()
+
+
+def test_a_header_that_promises_more_than_opencv_takes_is_unreadable() -> None:
+    png = bytearray(encoded(np.zeros((2, 2), np.uint8)))
+    png[16:24] = (65536).to_bytes(4, "big") + (32768).to_bytes(4, "big")
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    with pytest.raises(ValueError, match="can't decode an image"):
+        decode(bytes(png))

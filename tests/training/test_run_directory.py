@@ -68,3 +68,14 @@ def test_a_result_exists_only_once_it_is_written(tmp_path: pathlib.Path) -> None
     run_directory.write_result(tmp_path, {"steps": 3})
     assert run_directory.read_result(tmp_path) == {"steps": 3}
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_name_that_no_folder_can_have_is_told(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(WorkdirError, match="can't be used: File name too long"):
+        run_directory.check(tmp_path / ("x" * 300), tiny_config)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(WorkdirError, match="can't be made: File exists"):
+        run_directory.create(tmp_path / "link", tiny_config)
