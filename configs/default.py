@@ -39,6 +39,9 @@ def get_config() -> ConfigDict:
     config.model.batch_norm_fast_variance = True  # False: two passes, for inputs with |mean| ≫ deviation
     config.model.initialization = "slim"  # "slim" or "torchvision"
     config.model.dtype = "float32"  # of convolutions and activations; "bfloat16" on accelerators
+    config.model.formulation = "auto"  # how it is computed: by platform; "lax", "shifted", "fused" to compare them
+    # What the backward pass computes again to save memory: "none"; "convolutions" keeps their outputs; "blocks".
+    config.model.remat = "none"
 
     config.data = ConfigDict()
     config.data.name = "imagenet2012"  # a TensorFlow Datasets name; `digits` is our own

@@ -97,6 +97,8 @@ FIELDS = {
     "model.batch_norm_fast_variance": _boolean(),
     "model.initialization": _choice("slim", "torchvision"),
     "model.dtype": _choice("float32", "bfloat16"),
+    "model.formulation": _choice("auto", "lax", "shifted", "fused"),
+    "model.remat": _choice("none", "convolutions", "blocks"),
     "data.name": _text(),
     "data.data_dir": _or_none(_text()),
     "data.train_split": _text(),

@@ -1,16 +1,26 @@
 """The networks' convolutions: one meaning, that of `lax.conv_general_dilated`, and a formulation per platform.
 
-XLA has no good depthwise convolution for the CPU: `feature_group_count` there costs several times what nine
-shifted multiply-adds do, above all in the gradient of the kernel. A 1×1 convolution is a matrix product, and
-XLA:CPU is faster when told so. Accelerators get `lax.conv_general_dilated` as it is.
+XLA has no good depthwise convolution for the CPU: `feature_group_count` there costs ten to twenty times what nine
+shifted multiply-adds do, above all in the gradient of the kernel. A 1×1 convolution is a matrix product, and so is
+the stem over its patches; XLA:CPU is faster when told so. Accelerators get `lax.conv_general_dilated` as it is:
+no other formulation has been measured on one. `benchmarks/convolutions.py` compares them.
 """
 
+import functools
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from mobilenet_v2.models.depthwise import Pads, pad, resolve_padding, shifted_depthwise, windows
+
+Formulation = Literal["auto", "lax", "shifted", "fused"]
+
+# A convolution over fewer input values than this, as the stem's 3·3·3, is a product over patches.
+_MAX_PATCH = 64
 
 
 def conv_general_dilated(
@@ -24,11 +34,16 @@ def conv_general_dilated(
     dimension_numbers: Any = None,
     feature_group_count: int = 1,
     precision: Any = None,
+    formulation: Formulation = "auto",
 ) -> jax.Array:
     """`lax.conv_general_dilated`, by the formulation that suits the platform it is compiled for.
 
     Meant for `nn.Conv(conv_general_dilated=…)`: images [B, H, W, C], kernels [h, w, C / groups, features].
     The choice is made inside jit, when the platform is known, and never changes the result beyond rounding.
+
+    Args:
+      formulation: "auto" by platform; "lax" or "shifted" everywhere. "fused" concerns whole blocks: a single
+        convolution then is as under "auto".
     """
 
     def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -44,53 +59,68 @@ def conv_general_dilated(
             precision=precision,
         )
 
-    dilated = any(d != 1 for d in (*(lhs_dilation or ()), *(rhs_dilation or ())))
-    if dilated or lhs.ndim != 4:
+    if formulation == "lax" or lhs.ndim != 4 or any(d != 1 for d in lhs_dilation or ()):
         return plain(lhs, rhs)
-    pads = (
-        lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
-        if isinstance(padding, str)
-        else padding
-    )
+    dilation = _pair(rhs_dilation or (1, 1))
+    strides = _pair(window_strides)
+    pads = resolve_padding(padding, lhs.shape[1:3], rhs.shape[:2], strides, dilation)
     if feature_group_count == lhs.shape[-1] == rhs.shape[-1]:
-        return lax.platform_dependent(
-            lhs, rhs, cpu=lambda x, kernel: shifted_depthwise(x, kernel, window_strides, pads), default=plain
-        )
-    unpadded = all(p == (0, 0) for p in map(tuple, pads))
-    if rhs.shape[:2] == (1, 1) and tuple(window_strides) == (1, 1) and unpadded and feature_group_count == 1:
-        return lax.platform_dependent(lhs, rhs, cpu=pointwise_as_dot, default=plain)
-    return plain(lhs, rhs)
+        shifted = functools.partial(shifted_depthwise, strides=strides, pads=pads, dilation=dilation)
+    elif feature_group_count == 1 and rhs.shape[:2] == (1, 1) and strides == (1, 1) and pads == ((0, 0), (0, 0)):
+        shifted = pointwise_as_dot
+    elif feature_group_count == 1 and math.prod(rhs.shape[:3]) <= _MAX_PATCH:
+        shifted = functools.partial(patches_as_dot, strides=strides, pads=pads, dilation=dilation)
+    else:
+        return plain(lhs, rhs)
+    if formulation == "shifted":
+        return shifted(lhs, rhs)
+    return lax.platform_dependent(lhs, rhs, cpu=shifted, default=plain)
 
 
 def pointwise_as_dot(x_BxHxWxC: jax.Array, kernel_1x1xCxD: jax.Array) -> jax.Array:
     """A 1×1 convolution as the matrix product that it is: [B·H·W, C] · [C, D]."""
-    return lax.dot_general(x_BxHxWxC, kernel_1x1xCxD[0, 0], (((3,), (0,)), ((), ())))
+    return at_positions(x_BxHxWxC, kernel_1x1xCxD[0, 0])
 
 
-def shifted_depthwise(
+def patches_as_dot(
     x_BxHxWxC: jax.Array,
-    kernel_hxwx1xC: jax.Array,
-    strides: Sequence[int],
-    pads: Sequence[tuple[int, int]],
+    kernel_hxwxCxD: jax.Array,
+    *,
+    strides: tuple[int, int],
+    pads: Pads,
+    dilation: tuple[int, int] = (1, 1),
 ) -> jax.Array:
-    """A depthwise convolution as a sum of shifted images, each times one row of channel weights.
+    """A convolution over few channels as one matrix product over its patches: [B·H'·W', h·w·C] · [h·w·C, D]."""
+    shifts = windows(pad(x_BxHxWxC, pads), kernel_hxwxCxD.shape[:2], strides, dilation)
+    # Without the barrier XLA gathers the patches anew inside the product.
+    patches = lax.optimization_barrier(jnp.concatenate(shifts, axis=-1))
+    return at_positions(patches.astype(x_BxHxWxC.dtype), kernel_hxwxCxD.reshape(-1, kernel_hxwxCxD.shape[-1]))
 
-    y[b, i, j, c] = Σ_{u,v} x̂[b, s·i + u, s·j + v, c] · k[u, v, c], x̂ being x padded with zeros. Only the
-    batch axis is left whole, so a batch sharded over devices stays where it is.
-    """
-    height, width = kernel_hxwx1xC.shape[:2]
-    # Without the barrier XLA recomputes the padding in each of the shifts.
-    padded = lax.optimization_barrier(jnp.pad(x_BxHxWxC, ((0, 0), *pads, (0, 0))))
-    rows = (padded.shape[1] - height) // strides[0] + 1
-    columns = (padded.shape[2] - width) // strides[1] + 1
 
-    def shifted(u: int, v: int) -> jax.Array:
-        window = padded[:, u : u + strides[0] * (rows - 1) + 1 : strides[0]]
-        return window[:, :, v : v + strides[1] * (columns - 1) + 1 : strides[1]] * kernel_hxwx1xC[u, v, 0]
+@jax.custom_vjp
+def at_positions(x_BxHxWxC: jax.Array, matrix_CxD: jax.Array) -> jax.Array:
+    """x · matrix at every position: [B, H, W, D]. Products in two dimensions: XLA:CPU is slower with four."""
+    return (x_BxHxWxC.reshape(-1, x_BxHxWxC.shape[-1]) @ matrix_CxD).reshape(*x_BxHxWxC.shape[:-1], -1)
 
-    total = shifted(0, 0)
-    for u in range(height):
-        for v in range(width):
-            if (u, v) != (0, 0):
-                total = total + shifted(u, v)
-    return total
+
+def over_positions(x_BxHxWxC: jax.Array, y_BxHxWxD: jax.Array) -> jax.Array:
+    """Σ over all positions of xᵀ · y: [C, D]."""
+    return x_BxHxWxC.reshape(-1, x_BxHxWxC.shape[-1]).T @ y_BxHxWxD.reshape(-1, y_BxHxWxD.shape[-1])
+
+
+def _at_positions_forward(x: jax.Array, matrix: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return at_positions(x, matrix), (x, matrix)
+
+
+def _at_positions_backward(residuals: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, matrix = residuals
+    # Written out, because what JAX derives computes the matrix's cotangent transposed, with a copy.
+    return at_positions(gradient, matrix.T), over_positions(x, gradient)
+
+
+at_positions.defvjp(_at_positions_forward, _at_positions_backward)
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    first, second = values
+    return int(first), int(second)

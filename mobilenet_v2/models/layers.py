@@ -5,11 +5,15 @@ from typing import Any, Literal
 
 import jax
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 from jax.nn import relu6
 
 Padding = Literal["same", "symmetric"]
 HeadRule = Literal["paper", "shrink", "fixed"]
 Activation = Callable[[jax.Array], jax.Array]
+
+# What a rematerialisation policy knows the convolutions' outputs by.
+CONVOLUTION = "convolution"
 
 
 def make_divisible(channels: float, divisor: int = 8, round_limit: float = 0.9) -> int:
@@ -38,7 +42,7 @@ def head_channels(channels: int, width_multiplier: float, rule: HeadRule) -> flo
     return channels * multiplier
 
 
-def spatial_padding(padding: Padding, kernel_size: int) -> str | int:
+def spatial_padding(padding: Padding, kernel_size: int) -> str | tuple[tuple[int, int], tuple[int, int]]:
     """What `nn.Conv` calls the padding of a source family.
 
     "same" is TensorFlow's rule: at stride 2 an even side is padded at its end only. "symmetric" is
@@ -51,12 +55,15 @@ def spatial_padding(padding: Padding, kernel_size: int) -> str | int:
     if padding == "same":
         return "SAME"
     if padding == "symmetric":
-        return (kernel_size - 1) // 2
+        half = (kernel_size - 1) // 2
+        return ((half, half), (half, half))
     raise ValueError(f"padding must be 'same' or 'symmetric', got {padding!r}")
 
 
 class ConvNormAct(nn.Module):
     """Convolution without bias, batch norm, activation; `activation=None` makes it linear.
+
+    With `norm=None` the convolution has a bias and nothing normalises: what folding leaves of a layer.
 
     Attributes:
       features: output channels.
@@ -69,7 +76,7 @@ class ConvNormAct(nn.Module):
 
     features: int
     conv: Callable[..., Any]
-    norm: Callable[..., Any]
+    norm: Callable[..., Any] | None
     kernel_size: int = 1
     stride: int = 1
     depthwise: bool = False
@@ -85,7 +92,10 @@ class ConvNormAct(nn.Module):
             strides=self.stride,
             padding=spatial_padding(self.padding, self.kernel_size),
             feature_group_count=x_BxHxWxC.shape[-1] if self.depthwise else 1,
+            use_bias=self.norm is None,
             name="conv",
         )(x_BxHxWxC)
-        x = self.norm(use_running_average=not train, name="bn")(x)
+        x = checkpoint_name(x, CONVOLUTION)
+        if self.norm is not None:
+            x = self.norm(use_running_average=not train, name="bn")(x)
         return x if self.activation is None else self.activation(x)

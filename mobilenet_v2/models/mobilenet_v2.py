@@ -2,15 +2,28 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mobilenet_v2.models import convolutions
+from mobilenet_v2.models import convolutions, stand_in
+from mobilenet_v2.models.convolutions import Formulation
 from mobilenet_v2.models.initializers import Initialization, kernel_initializers
-from mobilenet_v2.models.layers import Activation, ConvNormAct, HeadRule, Padding, head_channels, make_divisible, relu6
+from mobilenet_v2.models.layers import (
+    CONVOLUTION,
+    Activation,
+    ConvNormAct,
+    HeadRule,
+    Padding,
+    head_channels,
+    make_divisible,
+    relu6,
+    spatial_padding,
+)
+
+Remat = Literal["none", "convolutions", "blocks"]
 
 
 class Stage(NamedTuple):
@@ -48,6 +61,7 @@ class InvertedResidual(nn.Module):
       stride: s, of the depthwise convolution.
       layer: `ConvNormAct` with everything bound that the network's layers share.
       channel_divisor: the expanded width is rounded to its multiples.
+      stand_in: runs instead of the three layers, on their variables; see `stand_in.apply`.
     """
 
     features: int
@@ -55,18 +69,31 @@ class InvertedResidual(nn.Module):
     stride: int
     layer: Any
     channel_divisor: int = 8
+    stand_in: Any = None
 
     @nn.compact
-    def __call__(self, x_BxHxWxC: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, x_BxHxWxC: jax.Array, train: bool) -> jax.Array:
         """Returns [B, ⌈H / stride⌉, ⌈W / stride⌉, features]."""
         x = x_BxHxWxC
         channels = x.shape[-1]
-        if self.expansion_factor != 1:
-            expanded = make_divisible(channels * self.expansion_factor, self.channel_divisor)
-            x = self.layer(expanded, name="expand")(x, train=train)
-        x = self.layer(x.shape[-1], kernel_size=3, stride=self.stride, depthwise=True, name="depthwise")(x, train=train)
-        x = self.layer(self.features, activation=None, name="project")(x, train=train)
+        if self.stand_in is not None:
+            x = self._stand_in(x, train)
+        else:
+            if self.expansion_factor != 1:
+                expanded = make_divisible(channels * self.expansion_factor, self.channel_divisor)
+                x = self.layer(expanded, name="expand")(x, train=train)
+            x = self.layer(x.shape[-1], kernel_size=3, stride=self.stride, depthwise=True, name="depthwise")(
+                x, train=train
+            )
+            x = self.layer(self.features, activation=None, name="project")(x, train=train)
         return x + x_BxHxWxC if self.stride == 1 and channels == self.features else x
+
+    def _stand_in(self, x_BxHxWxC: jax.Array, train: bool) -> jax.Array:
+        x, batch_stats = self.stand_in(self.variables, x_BxHxWxC, stride=self.stride, train=train)
+        if train:
+            for name, stats in batch_stats.items():
+                self.put_variable("batch_stats", name, stats)
+        return x
 
 
 class MobileNetV2(nn.Module):
@@ -91,7 +118,11 @@ class MobileNetV2(nn.Module):
       batch_norm_fast_variance: E[x²] − E[x]² in one pass; loses its digits where |mean| ≫ standard deviation.
       initialization: how kernels are drawn, see `initializers`.
       activation: after every layer but the projections.
+      batch_norm: False leaves it out and gives the convolutions biases, see `folding`.
       dtype: of the convolutions and activations. Parameters, statistics, pooling and logits stay float32.
+      formulation: how it is computed, never what: "auto" by platform, see `convolutions` and `stand_in`.
+      remat: what the backward pass computes again instead of keeping it: "none"; "convolutions" keeps their outputs
+        and recomputes batch norm and activation; "blocks" keeps the blocks' inputs only.
     """
 
     num_classes: int = 1000
@@ -110,7 +141,10 @@ class MobileNetV2(nn.Module):
     batch_norm_fast_variance: bool = True
     initialization: Initialization = "torchvision"
     activation: Activation = relu6
+    batch_norm: bool = True
     dtype: Any = jnp.float32
+    formulation: Formulation = "auto"
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(self, image_BxHxWx3: jax.Array, *, train: bool) -> jax.Array:
@@ -120,20 +154,22 @@ class MobileNetV2(nn.Module):
         `mutable=["batch_stats"]` and an rng named "dropout".
         """
         layer = self._layer()
+        block, fused = _rematerialized(self.remat), self._fused()
         scaled = functools.partial(self._scaled, multiplier=self.width_multiplier)
         x = image_BxHxWx3.astype(self.dtype)
         x = layer(scaled(self.stem_channels), kernel_size=3, stride=self.stem_stride, name="stem")(x, train=train)
         for index, (expansion_factor, channels, stride) in enumerate(self.blocks()):
-            x = InvertedResidual(
+            x = block(
                 features=scaled(channels),
                 expansion_factor=expansion_factor,
                 stride=stride,
                 layer=layer,
                 channel_divisor=self.channel_divisor,
+                stand_in=fused,
                 name=f"block_{index:02d}",
-            )(x, train=train)
+            )(x, train)
         x = layer(self.head_width(), name="head")(x, train=train)
-        pooled_BxC = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        pooled_BxC = jnp.mean(x, axis=(1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32))
         pooled_BxC = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled_BxC)
         _, classifier_init = kernel_initializers(self.initialization)
         return nn.Dense(self.num_classes, kernel_init=classifier_init, name="classifier")(pooled_BxC)
@@ -157,10 +193,9 @@ class MobileNetV2(nn.Module):
         conv_init, _ = kernel_initializers(self.initialization)
         conv = functools.partial(
             nn.Conv,
-            use_bias=False,
             dtype=self.dtype,
             kernel_init=conv_init,
-            conv_general_dilated=convolutions.conv_general_dilated,
+            conv_general_dilated=functools.partial(convolutions.conv_general_dilated, formulation=self.formulation),
         )
         norm = functools.partial(
             nn.BatchNorm,
@@ -169,4 +204,36 @@ class MobileNetV2(nn.Module):
             use_fast_variance=self.batch_norm_fast_variance,
             dtype=self.dtype,
         )
-        return functools.partial(ConvNormAct, conv=conv, norm=norm, activation=self.activation, padding=self.padding)
+        return functools.partial(
+            ConvNormAct,
+            conv=conv,
+            norm=norm if self.batch_norm else None,
+            activation=self.activation,
+            padding=self.padding,
+        )
+
+    def _fused(self) -> Any:
+        """What runs in place of the blocks' layers, or None: so too where the layers must be seen."""
+        seen = self.is_initializing() or self.is_mutable_collection("intermediates")
+        if seen or not stand_in.applies(
+            self.formulation,
+            activation=self.activation,
+            dtype=self.dtype,
+            fast_variance=self.batch_norm_fast_variance,
+        ):
+            return None
+        return functools.partial(
+            stand_in.apply,
+            padding=spatial_padding(self.padding, 3),
+            epsilon=self.batch_norm_epsilon,
+            momentum=self.batch_norm_momentum,
+        )
+
+
+def _rematerialized(remat: Remat) -> type[InvertedResidual]:
+    """`InvertedResidual`, of which the backward pass keeps what `remat` says."""
+    if remat == "none":
+        return InvertedResidual
+    named = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
+    policy = {"convolutions": named, "blocks": None}[remat]
+    return nn.remat(InvertedResidual, static_argnums=(2,), policy=policy)

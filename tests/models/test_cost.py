@@ -7,9 +7,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 import pytest
-from jax import lax
 
-from mobilenet_v2.models import convolutions, cost, mobilenet_v2
+from mobilenet_v2.models import cost, mobilenet_v2
 from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES, MobileNetV2, Stage
 
 COUNTS = json.loads((pathlib.Path(__file__).parents[1] / "reference" / "counts.json").read_text())
@@ -18,11 +17,10 @@ SIZES = (224, 192, 160, 128, 96)
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_to_trace() -> Iterator[None]:
-    # No count depends on how kernels are drawn or convolutions are computed, and tracing that takes half of the time.
+    # No count depends on how kernels are drawn, and tracing that takes time.
     zeros = nn.initializers.zeros_init()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mobilenet_v2, "kernel_initializers", lambda name: (zeros, zeros))
-        patch.setattr(convolutions, "conv_general_dilated", lax.conv_general_dilated)
         yield
 
 
@@ -39,6 +37,7 @@ def network(entry: dict[str, Any], classes: int = 1000) -> MobileNetV2:
         expansion_factor=entry.get("t", 6),
         head_rule="paper" if rule == "either" else rule,
         channel_divisor=entry.get("round_to", 8),
+        formulation="lax",
     )
 
 

@@ -58,7 +58,7 @@ def test_a_width_that_is_not_positive_is_refused(channels: float, divisor: int) 
 
 @pytest.mark.parametrize("kernel_size, amount", [(1, 0), (3, 1), (5, 2)])
 def test_symmetric_padding_is_half_the_kernel_on_each_side(kernel_size: int, amount: int) -> None:
-    assert spatial_padding("symmetric", kernel_size) == amount
+    assert spatial_padding("symmetric", kernel_size) == ((amount, amount), (amount, amount))
     assert spatial_padding("same", kernel_size) == "SAME"
 
 

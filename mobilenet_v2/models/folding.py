@@ -1,0 +1,48 @@
+"""Batch norm folded into the convolutions before it: the network for inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jax import lax
+
+if TYPE_CHECKING:
+    from mobilenet_v2.models.mobilenet_v2 import MobileNetV2
+
+Tree = dict[str, Any]
+
+
+def fold_batch_norm(model: MobileNetV2, variables: Tree) -> tuple[MobileNetV2, Tree]:
+    """The network without batch norm whose logits are those of `model` in evaluation.
+
+    Every layer's {"conv": {"kernel"}, "bn": …} becomes {"conv": {"kernel", "bias"}}: N(x ∗ K) is x ∗ (gain · K) +
+    (bias − gain · mean), gain = scale / √(variance + ε). Equal to 1e-5 of the logits' size in float32.
+
+    Args:
+      model: with batch norm.
+      variables: its {"params", "batch_stats"}; those of moving averages do as well.
+
+    Returns:
+      The network, and its variables {"params"}; there are no `batch_stats`.
+
+    Raises:
+      ValueError: if `model` has no batch norm, as when it was folded before.
+    """
+    if not model.batch_norm:
+        raise ValueError("model has batch_norm=False: its batch norm is folded already")
+    params = _fold(variables["params"], variables["batch_stats"], model.batch_norm_epsilon)
+    return model.clone(batch_norm=False), {"params": params}
+
+
+def fold_layer(params: Tree, stats: Tree, epsilon: float) -> Tree:
+    """{"conv": {"kernel", "bias"}} of one layer's {"conv": {"kernel"}, "bn": {"scale", "bias"}} and its statistics."""
+    gain = params["bn"]["scale"] * lax.rsqrt(stats["bn"]["var"] + epsilon)
+    bias = params["bn"]["bias"] - stats["bn"]["mean"] * gain
+    return {"conv": {"kernel": params["conv"]["kernel"] * gain, "bias": bias}}
+
+
+def _fold(params: Tree, stats: Tree, epsilon: float) -> Tree:
+    """Folds every layer below `params`; what has no batch norm, as the classifier, stays."""
+    if "bn" in params:
+        return fold_layer(params, stats, epsilon)
+    return {name: _fold(inner, stats[name], epsilon) if name in stats else inner for name, inner in params.items()}
