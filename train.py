@@ -6,11 +6,13 @@ on from its newest checkpoint.
 
 import sys
 
-from mobilenet_v2 import command_line
+from mobilenet_v2 import process
 
 
 def main(argv: list[str]) -> None:
     """Flags in, a finished run directory out."""
+    from mobilenet_v2 import command_line
+
     flags = command_line.parse(argv, __doc__, required=["config", "workdir"])
     from mobilenet_v2.training import loop
 
@@ -18,4 +20,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.execute(main, sys.argv))
+    sys.exit(process.execute(main, sys.argv))

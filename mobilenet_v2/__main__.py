@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from mobilenet_v2 import command_line
+from mobilenet_v2 import process
 from mobilenet_v2.errors import ConfigError, nearest
 
 COMMANDS = {
@@ -30,7 +30,7 @@ def dispatch(argv: list[str]) -> None:
 
 def main() -> int:
     """Entry point; returns the exit status."""
-    return command_line.execute(dispatch, sys.argv)
+    return process.execute(dispatch, sys.argv)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def parse(
         raise ConfigError(f"--config is {path!r}, must be a Python file that exists and defines get_config()")
     argv, unset = _without_nones(argv)
     values = _define(argv, required, switches)
-    rest = _read(values, argv, [*required, *switches])
+    rest = _read(values, argv, [*required, *switches, "default_malloc"])
     if rest:
         raise ConfigError(f"unexpected argument {rest[0]!r}; flags are {_usage(required, switches)}")
     for name in required:
@@ -84,6 +84,8 @@ def _define(argv: Sequence[str], required: Sequence[str], switches: Sequence[str
             flags.DEFINE_string(name, None, f"{name} of the run", flag_values=values)
     for name in switches:
         flags.DEFINE_bool(name, False, f"print as {name}", flag_values=values)
+    # Acted upon before this, in `process.execute`.
+    flags.DEFINE_bool("default_malloc", False, "leave malloc as it is", flag_values=values)
     return values
 
 
@@ -117,7 +119,7 @@ def _without_nones(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _usage(required: Sequence[str], switches: Sequence[str]) -> str:
-    return " ".join([*(f"--{name}=…" for name in required), *(f"[--{name}]" for name in switches)])
+    return " ".join([*(f"--{name}=…" for name in required), *(f"[--{name}]" for name in (*switches, "default_malloc"))])
 
 
 def _config_path(argv: Sequence[str]) -> str | None:

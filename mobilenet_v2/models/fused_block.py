@@ -187,9 +187,11 @@ def _convolution_gradient(
 
     def start(tile_of_u: jax.Array) -> _Gathered:
         buffer = depthwise.pad(jnp.zeros_like(tile_of_u), around)
-        padded = jnp.zeros((tile_of_u.shape[0], *(n + sum(p) for n, p in zip(x_size, settings.pads, strict=True)), 1))
+        padded_size = [n + sum(p) for n, p in zip(x_size, settings.pads, strict=True)]
+        padded = jnp.zeros((tile_of_u.shape[0], *padded_size, 1), tile_of_u.dtype)
         partials = depthwise.kernel_partials(padded, jnp.zeros_like(tile_of_u), kernel.shape[:2], strides)
-        folded = (jnp.zeros(()), jnp.zeros(())) if expansion is None else (expansion.kernel, expansion.bias)
+        nothing = jnp.zeros((), tile_of_u.dtype)
+        folded = (nothing, nothing) if expansion is None else (expansion.kernel, expansion.bias)
         return jax.tree.map(jnp.zeros_like, _Gathered(partials, *folded, buffer))
 
     sums, dx = _over_tiles(tile, start(stored[0][: x.shape[0] // count]), (x, stored), count)

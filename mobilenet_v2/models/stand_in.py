@@ -45,7 +45,7 @@ def apply(
     size = params["depthwise"]["conv"]["kernel"].shape[:2]
     pads = resolve_padding(padding, x_BxHxWxC.shape[1:3], size, (stride, stride))
     settings = fused_block.Settings(stride, pads, epsilon)
-    if not train:
+    if not (train and stats):
         folded = {name: fold_layer(params[name], stats[name], epsilon) for name in stats}
         return fused_block.infer_block(settings, {**params, **folded}, x_BxHxWxC), stats
     y, moments = fused_block.train_block(settings, params, x_BxHxWxC)

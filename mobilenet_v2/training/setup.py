@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -81,7 +82,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)
     model = build_model(config.model)
-    train, evaluate = _jitted_steps(config, model, optimizer, mesh)
+    train, evaluate = jit_steps(config, model, optimizer, mesh)
     return Setup(
         config,
         mesh,
@@ -96,9 +97,10 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     )
 
 
-def _jitted_steps(
+def jit_steps(
     config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`steps.train_step` and `steps.eval_step` of this config, compiled for this mesh when they are first called."""
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
     # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
@@ -111,6 +113,24 @@ def _jitted_steps(
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=(everywhere, everywhere),
             donate_argnums=0,
+            compiler_options=compiler_options(mesh),
         ),
-        jax.jit(evaluate, in_shardings=(everywhere, rows), out_shardings=everywhere),
+        jax.jit(
+            evaluate,
+            in_shardings=(everywhere, rows),
+            out_shardings=everywhere,
+            compiler_options=compiler_options(mesh),
+        ),
     )
+
+
+def compiler_options(mesh: Mesh) -> dict[str, bool | str]:
+    """What XLA is told about a step on this mesh.
+
+    On two cores a CPU's step is a fifth faster if no single operation is split between them: they are short, and
+    XLA runs independent ones at once all the same. With more cores that is unmeasured and XLA's default stays.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if mesh.devices.flat[0].platform == "cpu" and cores == 2:
+        return {"xla_cpu_multi_thread_eigen": False}
+    return {}

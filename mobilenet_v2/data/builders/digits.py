@@ -8,8 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
@@ -34,6 +32,9 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # nothing to download
+        # Imported here, because a prepared data set is read without it and it takes a second.
+        from sklearn.datasets import load_digits
+
         digits: Any = load_digits()
         return {
             split: self._generate_examples(digits.images, digits.target, rows)
@@ -49,6 +50,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 def split_rows(labels: np.ndarray) -> dict[str, np.ndarray]:
     """Rows of each split: 70 % train, the rest halved, each class in proportion, always the same."""
+    from sklearn.model_selection import train_test_split
+
     rows = np.arange(len(labels))
     train, rest = train_test_split(rows, test_size=0.30, stratify=labels, random_state=0)
     validation, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=0)

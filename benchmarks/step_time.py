@@ -1,0 +1,178 @@
+"""Times training and inference side by side with PyTorch and with stock Linen layers.
+
+    pip install torch --index-url https://download.pytorch.org/whl/cpu    # without it: ours and stock only
+    python -m benchmarks.step_time                       # one process each, all pinned to one core
+    python -m benchmarks.step_time --cores=2             # … each on two cores
+    python -m benchmarks.step_time --only=train_64       # some of the cases
+    python -m benchmarks.step_time --device=gpu          # ours in bfloat16 against PyTorch in mixed precision
+
+Every contestant is a process of its own and takes its steps in turn with the others; a ratio is the median over
+rounds of the quotient within a round. The last line is one JSON object. "torch" is the better of eager channels_last
+and torch.compile as a user starts it; "torch_keep" the better of both with malloc told to keep freed memory, as our
+commands tell it (`mobilenet_v2/process.py`).
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+CASES = {
+    "train_32": ("train", 32, 128, 0.5),
+    "train_64": ("train", 64, 128, 0.35),
+    "train_224": ("train", 224, 32, 1.0),
+    "infer_32": ("infer", 32, 128, 0.5),
+    "infer_64": ("infer", 64, 128, 0.35),
+    "infer_224": ("infer", 224, 32, 1.0),
+}
+# The same that `mobilenet_v2.process` sets by a call, for processes that do not make it.
+KEEP = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "67108864",
+    "MALLOC_ARENA_MAX": "1",
+}
+CONTESTANTS: dict[str, dict[str, Any]] = {
+    "ours": {"keep": True},
+    "ours_default_malloc": {},
+    "ours_unfused": {"formulation": "shifted", "keep": True},
+    "torch_eager": {"compiled": False},
+    "torch_compile": {"compiled": True},
+    "torch_eager_keep": {"compiled": False, "keep": True},
+    "torch_compile_keep": {"compiled": True, "keep": True},
+    "stock": {"stock": True},
+}
+
+
+class Worker:
+    """A contestant in its own process, which takes as many steps as it is told to and says how long they took."""
+
+    def __init__(self, case: tuple[str, int, int, float], options: dict[str, Any], cores: int, device: str):
+        environment = {**os.environ, **(KEEP if options.get("keep") else {})}
+        arguments = {name: value for name, value in options.items() if name != "keep"}
+        task = json.dumps({"case": case, "arguments": arguments, "cores": cores, "device": device})
+        command = [sys.executable, "-m", "benchmarks.step_time", "--worker", task]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        started = time.monotonic()
+        self.failed = self._read() is None
+        self.seconds_to_start = time.monotonic() - started
+
+    def seconds_per_step(self, steps: int) -> float:
+        """Takes `steps` steps."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        return float(self._read() or "nan")
+
+    def end(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def _read(self) -> str | None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("@"):
+                return line[1:]
+        return None
+
+
+def work(task: dict[str, Any]) -> None:
+    """What a worker's process does: prepares a step, then answers each number on stdin with seconds a step."""
+    cores, device, arguments = task["cores"], task["device"], task["arguments"]
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-cores:]))
+    from benchmarks import contestants
+
+    if "compiled" in arguments:
+        place = "cuda" if device == "gpu" else "cpu"
+        step = contestants.torch_net(*task["case"], **arguments, device=place, threads=cores or os.cpu_count() or 1)
+    else:
+        step = contestants.ours(*task["case"], **arguments, dtype="bfloat16" if device == "gpu" else "float32")
+    for _ in range(2):
+        step()
+    print("@ready", flush=True)
+    for line in sys.stdin:
+        started = time.perf_counter()
+        for _ in range(int(line)):
+            step()
+        print(f"@{(time.perf_counter() - started) / int(line)}", flush=True)
+
+
+def measure(name: str, rounds: int, cores: int, device: str) -> dict[str, Any]:
+    """Median seconds of every contestant of one case, and the medians of our ratios to them."""
+    workers = {}
+    for contestant, options in CONTESTANTS.items():
+        worker = Worker(CASES[name], options, cores, device)
+        if worker.failed:
+            print(f"{name}: {contestant} did not start", file=sys.stderr)
+        else:
+            workers[contestant] = worker
+    # About half a second a turn; the stock net, which is slow, one step.
+    steps = {who: max(1, min(50, int(0.5 / worker.seconds_per_step(1)))) for who, worker in workers.items()}
+    turns: list[dict[str, float]] = []
+    for _ in range(rounds):
+        turns.append({who: worker.seconds_per_step(steps[who]) for who, worker in workers.items()})
+    for worker in workers.values():
+        worker.end()
+    result: dict[str, Any] = {"seconds": {who: statistics.median(t[who] for t in turns) for who in workers}}
+    groups = {
+        "torch": ("torch_eager", "torch_compile"),
+        "torch_keep": ("torch_eager_keep", "torch_compile_keep"),
+        "stock": ("stock",),
+    }
+    for group, members in groups.items():
+        present = [who for who in members if who in workers]
+        if present:
+            best = min(present, key=lambda who: result["seconds"][who])
+            result[f"ratio_to_{group}"] = round(statistics.median(t["ours"] / t[best] for t in turns), 3)
+    print(name, json.dumps(result), flush=True)
+    return result
+
+
+def machine(cores: int, device: str) -> dict[str, Any]:
+    """What the figures hold for."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {}
+    for package in ("jax", "flax", "torch"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    try:
+        with open("/proc/cpuinfo") as lines:
+            cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor()
+    return {"cpu": cpu, "cores": cores, "device": device, "python": platform.python_version(), **versions}
+
+
+def main() -> None:
+    """Reads the flags and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="names of cases, separated by commas", default=",".join(CASES))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cores", type=int, default=1, help="that each process is pinned to; 0: not pinned")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.worker:
+        work(json.loads(flags.worker))
+        return
+    names = flags.only.split(",")
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        parser.error(f"no case {unknown[0]!r}; cases are {', '.join(CASES)}")
+    results = {name: measure(name, flags.rounds, flags.cores, flags.device) for name in names}
+    print(json.dumps({"machine": machine(flags.cores, flags.device), "results": results}))
+
+
+if __name__ == "__main__":
+    main()
