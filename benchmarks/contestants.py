@@ -68,7 +68,8 @@ def torch_net(
     from benchmarks.torch_mobilenet_v2 import MobileNetV2
 
     torch.set_num_threads(threads)
-    net = MobileNetV2(width).to(device, memory_format=torch.channels_last)
+    net: Any = MobileNetV2(width)
+    net = net.to(device, memory_format=torch.channels_last)
     images, labels = images_and_labels(size, batch)
     x = torch.tensor(images, device=device).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     y = torch.tensor(labels.astype(np.int64), device=device)

@@ -140,7 +140,7 @@ def machine(cores: int, device: str) -> dict[str, Any]:
     """What the figures hold for."""
     from importlib.metadata import PackageNotFoundError, version
 
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in ("jax", "flax", "torch"):
         try:
             versions[package] = version(package)

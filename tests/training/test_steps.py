@@ -16,7 +16,7 @@ from mobilenet_v2.training import metrics
 from mobilenet_v2.training.optimizer import make_optimizer
 from mobilenet_v2.training.setup import make_setup
 from mobilenet_v2.training.state import TrainState, create_state
-from mobilenet_v2.training.steps import eval_step, named_key, normalize, train_step
+from mobilenet_v2.training.steps import eval_step, global_norm, named_key, normalize, train_step
 
 
 def tiny(accumulation_steps: int = 1) -> ConfigDict:
@@ -228,3 +228,10 @@ def test_images_are_normalised_per_channel() -> None:
 def test_keys_of_different_uses_are_independent() -> None:
     keys = [jax.random.key_data(named_key(RNG, name)).tolist() for name in ("dropout", "dropout", "mixup")]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_global_norm_is_that_of_all_leaves_together() -> None:
+    tree = {"a": jnp.asarray([3.0, 0.0]), "b": {"c": jnp.asarray([[4.0], [12.0]])}}
+    assert float(global_norm(tree)) == pytest.approx(13.0)
+    for wrong in (jnp.nan, jnp.inf, -jnp.inf):
+        assert not jnp.isfinite(global_norm({**tree, "d": jnp.asarray([wrong, 1.0])}))

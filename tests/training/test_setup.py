@@ -1,0 +1,58 @@
+import os
+from typing import Any
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from mobilenet_v2.data.pipeline import training_batches
+from mobilenet_v2.data.prefetch import Prefetch
+from mobilenet_v2.training import setup as setups
+from mobilenet_v2.training import sharding
+from mobilenet_v2.training.evaluation import evaluate_state
+from mobilenet_v2.training.setup import compiler_options, make_setup
+
+
+def test_each_step_is_compiled_once_the_last_batch_and_averages_included(tiny_config: ConfigDict) -> None:
+    setup = make_setup(tiny_config)
+    state = setup.create_state()
+    batches = Prefetch(iter(training_batches(setup.splits["train"], tiny_config)), sharding.split_rows(setup.mesh))
+    rng = jax.device_put(jax.random.key(0), sharding.replicated(setup.mesh))
+    train_step: Any = setup.train_step
+    eval_step: Any = setup.eval_step
+    for _ in range(3):
+        state, _ = train_step(state, next(batches), rng)
+        for use in ("validation", "test"):  # 50 and 40 images in batches of 16: the last ones are filled up
+            evaluate_state(eval_step, state, setup.splits[use], tiny_config, setup.mesh)
+    assert train_step._cache_size() == 1
+    assert eval_step._cache_size() == 1
+
+
+def test_a_step_gives_its_state_away(tiny_config: ConfigDict) -> None:
+    setup = make_setup(tiny_config)
+    state = setup.create_state()
+    batches = Prefetch(iter(training_batches(setup.splits["train"], tiny_config)), sharding.split_rows(setup.mesh))
+    setup.train_step(state, next(batches), jax.random.key(0))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize("cores, options", [(1, {}), (2, {"xla_cpu_multi_thread_eigen": False}), (16, {})])
+def test_on_two_cores_of_a_cpu_no_operation_is_split(
+    cores: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
+    assert compiler_options(sharding.make_mesh()) == options
+
+
+@pytest.mark.parametrize("formulation", ["lax", "shifted", "fused"])
+def test_the_formulation_changes_no_metric(formulation: str, tiny_config: ConfigDict) -> None:
+    sums = []
+    for name in ("auto", formulation):
+        tiny_config.model.formulation = name
+        setup = setups.make_setup(tiny_config)
+        batches = Prefetch(iter(training_batches(setup.splits["train"], tiny_config)), sharding.split_rows(setup.mesh))
+        _, metrics = setup.train_step(setup.create_state(), next(batches), jax.random.key(0))
+        sums.append(jax.device_get(metrics))
+    for name in ("loss", "gradient_norm"):
+        assert sums[1][name] == pytest.approx(sums[0][name], rel=1e-4)
+    assert sums[1]["correct"] == sums[0]["correct"]
