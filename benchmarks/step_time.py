@@ -105,11 +105,11 @@ def work(task: dict[str, Any]) -> None:
         print(f"@{(time.perf_counter() - started) / int(line)}", flush=True)
 
 
-def measure(name: str, rounds: int, cores: int, device: str) -> dict[str, Any]:
+def measure(name: str, contestants: list[str], rounds: int, cores: int, device: str) -> dict[str, Any]:
     """Median seconds of every contestant of one case, and the medians of our ratios to them."""
     workers = {}
-    for contestant, options in CONTESTANTS.items():
-        worker = Worker(CASES[name], options, cores, device)
+    for contestant in contestants:
+        worker = Worker(CASES[name], CONTESTANTS[contestant], cores, device)
         if worker.failed:
             print(f"{name}: {contestant} did not start", file=sys.stderr)
         else:
@@ -158,6 +158,7 @@ def main() -> None:
     """Reads the flags and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="names of cases, separated by commas", default=",".join(CASES))
+    parser.add_argument("--against", help="names of contestants, of which ours is one", default=",".join(CONTESTANTS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cores", type=int, default=1, help="that each process is pinned to; 0: not pinned")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
@@ -166,11 +167,12 @@ def main() -> None:
     if flags.worker:
         work(json.loads(flags.worker))
         return
-    names = flags.only.split(",")
-    unknown = [name for name in names if name not in CASES]
-    if unknown:
-        parser.error(f"no case {unknown[0]!r}; cases are {', '.join(CASES)}")
-    results = {name: measure(name, flags.rounds, flags.cores, flags.device) for name in names}
+    names, contestants = flags.only.split(","), list(dict.fromkeys(["ours", *flags.against.split(",")]))
+    for given, known in ((names, CASES), (contestants, CONTESTANTS)):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            parser.error(f"no {unknown[0]!r}; there are {', '.join(known)}")
+    results = {name: measure(name, contestants, flags.rounds, flags.cores, flags.device) for name in names}
     print(json.dumps({"machine": machine(flags.cores, flags.device), "results": results}))
 
 

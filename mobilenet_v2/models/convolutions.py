@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mobilenet_v2.models.depthwise import Pads, pad, resolve_padding, shifted_depthwise, windows
+from mobilenet_v2.models.depthwise import Pads, pad, resolve_padding, shifted_depthwise
 
 Formulation = Literal["auto", "lax", "shifted", "fused"]
 
@@ -68,8 +68,8 @@ def conv_general_dilated(
         shifted = functools.partial(shifted_depthwise, strides=strides, pads=pads, dilation=dilation)
     elif feature_group_count == 1 and rhs.shape[:2] == (1, 1) and strides == (1, 1) and pads == ((0, 0), (0, 0)):
         shifted = pointwise_as_dot
-    elif feature_group_count == 1 and math.prod(rhs.shape[:3]) <= _MAX_PATCH:
-        shifted = functools.partial(patches_as_dot, strides=strides, pads=pads, dilation=dilation)
+    elif feature_group_count == 1 and dilation == (1, 1) and math.prod(rhs.shape[:3]) <= _MAX_PATCH:
+        shifted = functools.partial(patches_as_dot, strides=strides, pads=pads)
     else:
         return plain(lhs, rhs)
     if formulation == "shifted":
@@ -83,18 +83,30 @@ def pointwise_as_dot(x_BxHxWxC: jax.Array, kernel_1x1xCxD: jax.Array) -> jax.Arr
 
 
 def patches_as_dot(
-    x_BxHxWxC: jax.Array,
-    kernel_hxwxCxD: jax.Array,
-    *,
-    strides: tuple[int, int],
-    pads: Pads,
-    dilation: tuple[int, int] = (1, 1),
+    x_BxHxWxC: jax.Array, kernel_hxwxCxD: jax.Array, *, strides: tuple[int, int], pads: Pads
 ) -> jax.Array:
-    """A convolution over few channels as one matrix product over its patches: [B·H'·W', h·w·C] · [h·w·C, D]."""
-    shifts = windows(pad(x_BxHxWxC, pads), kernel_hxwxCxD.shape[:2], strides, dilation)
+    """A convolution over few channels as one matrix product over its patches: [B·H'·W', h·w·C] · [h·w·C, D].
+
+    With rows and columns in groups of a stride, a patch's row lies in one piece for each group that it touches: 6
+    pieces for the stem's 9 weights. Gathering takes time by the piece.
+    """
+    (height, width, channels, features), (batch, *size, _) = kernel_hxwxCxD.shape, x_BxHxWxC.shape
+    rows, columns = ((n + sum(p) - k) // s + 1 for n, p, k, s in zip(size, pads, (height, width), strides, strict=True))
+    groups = rows + (height - 1) // strides[0], columns + (width - 1) // strides[1]
+    (top, _), (left, _) = pads
+    ends = (groups[0] * strides[0] - size[0] - top, groups[1] * strides[1] - size[1] - left)
+    padded = pad(x_BxHxWxC, ((top, ends[0]), (left, ends[1])))
+    grouped = padded.reshape(batch, groups[0], strides[0], groups[1], strides[1] * channels)
+    pieces = [
+        grouped[:, u // strides[0] :, u % strides[0], v // strides[1] :][
+            :, :rows, :columns, : min(width - v, strides[1]) * channels
+        ]
+        for u in range(height)
+        for v in range(0, width, strides[1])
+    ]
     # Without the barrier XLA gathers the patches anew inside the product.
-    patches = lax.optimization_barrier(jnp.concatenate(shifts, axis=-1))
-    return at_positions(patches.astype(x_BxHxWxC.dtype), kernel_hxwxCxD.reshape(-1, kernel_hxwxCxD.shape[-1]))
+    patches = lax.optimization_barrier(jnp.concatenate(pieces, axis=-1))
+    return at_positions(patches, kernel_hxwxCxD.reshape(-1, features))
 
 
 @jax.custom_vjp
