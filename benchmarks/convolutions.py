@@ -65,10 +65,11 @@ def steps(case: Case, formulation: Any, dtype: Any) -> dict[str, Callable[[], An
         return conv.apply(variables, x)
 
     @jax.jit
-    def gradients(variables: Any, x: jax.Array) -> Any:
-        return jax.vjp(conv.apply, variables, x)[1](cotangent)
+    def gradients(variables: Any, x: jax.Array, cotangent: jax.Array) -> Any:
+        y, transpose = jax.vjp(conv.apply, variables, x)
+        return y, transpose(cotangent)
 
-    return {"forward": lambda: forward(variables, x), "gradients": lambda: gradients(variables, x)}
+    return {"forward": lambda: forward(variables, x), "gradients": lambda: gradients(variables, x, cotangent)}
 
 
 def measure(case: Case, rounds: int, dtype: Any) -> dict[str, Any]:

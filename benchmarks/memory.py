@@ -29,9 +29,11 @@ def main() -> None:
     parser.add_argument("--only", help="names of variants, separated by commas", default=",".join(VARIANTS))
     flags = parser.parse_args()
     results = {}
-    for name in flags.only.split(","):
-        if name not in VARIANTS:
-            parser.error(f"no variant {name!r}; variants are {', '.join(VARIANTS)}")
+    names = flags.only.split(",")
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown:
+        parser.error(f"no variant {unknown[0]!r}; variants are {', '.join(VARIANTS)}")
+    for name in names:
         results[name] = train_step_memory(flags.size, flags.batch, flags.width, **VARIANTS[name])
         print(name, json.dumps(results[name]), flush=True)
     machine = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}

@@ -22,6 +22,8 @@ import sys
 import time
 from typing import Any
 
+from mobilenet_v2 import process
+
 CASES = {
     "train_32": ("train", 32, 128, 0.5),
     "train_64": ("train", 64, 128, 0.35),
@@ -29,13 +31,6 @@ CASES = {
     "infer_32": ("infer", 32, 128, 0.5),
     "infer_64": ("infer", 64, 128, 0.35),
     "infer_224": ("infer", 224, 32, 1.0),
-}
-# The same that `mobilenet_v2.process` sets by a call, for processes that do not make it.
-KEEP = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "MALLOC_TOP_PAD_": "67108864",
-    "MALLOC_ARENA_MAX": "1",
 }
 CONTESTANTS: dict[str, dict[str, Any]] = {
     "ours": {"keep": True},
@@ -53,22 +48,21 @@ class Worker:
     """A contestant in its own process, which takes as many steps as it is told to and says how long they took."""
 
     def __init__(self, case: tuple[str, int, int, float], options: dict[str, Any], cores: int, device: str):
-        environment = {**os.environ, **(KEEP if options.get("keep") else {})}
-        arguments = {name: value for name, value in options.items() if name != "keep"}
-        task = json.dumps({"case": case, "arguments": arguments, "cores": cores, "device": device})
+        task = json.dumps({"case": case, "arguments": options, "cores": cores, "device": device})
         command = [sys.executable, "-m", "benchmarks.step_time", "--worker", task]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
-        started = time.monotonic()
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self.failed = self._read() is None
-        self.seconds_to_start = time.monotonic() - started
 
     def seconds_per_step(self, steps: int) -> float:
         """Takes `steps` steps."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
-        return float(self._read() or "nan")
+        answer = self._read()
+        if answer is None:
+            raise RuntimeError("a contestant's process ended in the middle; its error stands above")
+        return float(answer)
 
     def end(self) -> None:
         """Ends the process."""
@@ -85,7 +79,9 @@ class Worker:
 
 def work(task: dict[str, Any]) -> None:
     """What a worker's process does: prepares a step, then answers each number on stdin with seconds a step."""
-    cores, device, arguments = task["cores"], task["device"], task["arguments"]
+    cores, device, arguments = task["cores"], task["device"], dict(task["arguments"])
+    if arguments.pop("keep", False):
+        process.keep_freed_memory()
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-cores:]))
     from benchmarks import contestants
@@ -112,15 +108,16 @@ def measure(name: str, contestants: list[str], rounds: int, cores: int, device: 
         worker = Worker(CASES[name], CONTESTANTS[contestant], cores, device)
         if worker.failed:
             print(f"{name}: {contestant} did not start", file=sys.stderr)
+            worker.end()
         else:
             workers[contestant] = worker
-    # About half a second a turn; the stock net, which is slow, one step.
-    steps = {who: max(1, min(50, int(0.5 / worker.seconds_per_step(1)))) for who, worker in workers.items()}
-    turns: list[dict[str, float]] = []
-    for _ in range(rounds):
-        turns.append({who: worker.seconds_per_step(steps[who]) for who, worker in workers.items()})
-    for worker in workers.values():
-        worker.end()
+    try:
+        turns = take_turns(workers, rounds)
+    finally:
+        for worker in workers.values():
+            worker.end()
+    if "ours" not in workers:
+        raise RuntimeError(f"{name}: ours did not start; its error stands above")
     result: dict[str, Any] = {"seconds": {who: statistics.median(t[who] for t in turns) for who in workers}}
     groups = {
         "torch": ("torch_eager", "torch_compile"),
@@ -134,6 +131,12 @@ def measure(name: str, contestants: list[str], rounds: int, cores: int, device: 
             result[f"ratio_to_{group}"] = round(statistics.median(t["ours"] / t[best] for t in turns), 3)
     print(name, json.dumps(result), flush=True)
     return result
+
+
+def take_turns(workers: dict[str, Worker], rounds: int) -> list[dict[str, float]]:
+    """Seconds a step of each in every round; a turn takes about half a second, or one step."""
+    steps = {who: max(1, min(50, int(0.5 / worker.seconds_per_step(1)))) for who, worker in workers.items()}
+    return [{who: worker.seconds_per_step(steps[who]) for who, worker in workers.items()} for _ in range(rounds)]
 
 
 def machine(cores: int, device: str) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def get_config() -> ConfigDict:
     config.model.initialization = "slim"  # "slim" or "torchvision"
     config.model.dtype = "float32"  # of convolutions and activations; "bfloat16" on accelerators
     config.model.formulation = "auto"  # how it is computed: by platform; "lax", "shifted", "fused" to compare them
-    # What the backward pass computes again to save memory: "none"; "convolutions" keeps their outputs; "blocks".
+    # What the backward pass computes again to save memory: "none"; "convolutions" keeps their outputs; "blocks"
+    # their inputs, as fused blocks do under both.
     config.model.remat = "none"
 
     config.data = ConfigDict()

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from mobilenet_v2.config import flatten
 from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import ConfigError, UserError, nearest
+from mobilenet_v2.process import DEFAULT_MALLOC
 
 
 def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
@@ -61,7 +62,7 @@ def parse(
         raise ConfigError(f"--config is {path!r}, must be a Python file that exists and defines get_config()")
     argv, unset = _without_nones(argv)
     values = _define(argv, required, switches)
-    rest = _read(values, argv, [*required, *switches, "default_malloc"])
+    rest = _read(values, argv, [*required, *switches, DEFAULT_MALLOC])
     if rest:
         raise ConfigError(f"unexpected argument {rest[0]!r}; flags are {_usage(required, switches)}")
     for name in required:
@@ -85,7 +86,7 @@ def _define(argv: Sequence[str], required: Sequence[str], switches: Sequence[str
     for name in switches:
         flags.DEFINE_bool(name, False, f"print as {name}", flag_values=values)
     # Acted upon before this, in `process.execute`.
-    flags.DEFINE_bool("default_malloc", False, "leave malloc as it is", flag_values=values)
+    flags.DEFINE_bool(DEFAULT_MALLOC, False, "leave malloc as it is", flag_values=values)
     return values
 
 
@@ -119,7 +120,7 @@ def _without_nones(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _usage(required: Sequence[str], switches: Sequence[str]) -> str:
-    return " ".join([*(f"--{name}=…" for name in required), *(f"[--{name}]" for name in (*switches, "default_malloc"))])
+    return " ".join([*(f"--{name}=…" for name in required), *(f"[--{name}]" for name in (*switches, DEFAULT_MALLOC))])
 
 
 def _config_path(argv: Sequence[str]) -> str | None:

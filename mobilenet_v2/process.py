@@ -11,7 +11,12 @@ here runs when the package is imported as a library.
 
 import ctypes
 import os
+import re
 from collections.abc import Callable, Sequence
+
+# The flag, which `command_line.parse` knows as well, so that it is listed and misspellings are refused.
+DEFAULT_MALLOC = "default_malloc"
+_SWITCHED_ON = re.compile(rf"--?{DEFAULT_MALLOC}(=(true|t|1|yes|y))?", re.IGNORECASE)
 
 # Parameters of mallopt(3), from glibc's malloc.h, and what each is set to.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
@@ -20,9 +25,8 @@ _KEEP = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, 64 * 1024 * 102
 
 def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     """`command_line.execute` in a process whose malloc keeps freed memory, unless flag or environment say no."""
-    if "--default_malloc" not in argv and not any(
-        name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ
-    ):
+    told = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if not told and not any(_SWITCHED_ON.fullmatch(argument) for argument in argv[1:]):
         keep_freed_memory()
     from mobilenet_v2 import command_line
 

@@ -23,9 +23,9 @@ def take_and_free():
         ctypes.memset(block, 1, 64 << 20)
         malloc.free(block)
 def command(argv):
-    for worker in [threading.Thread(target=take_and_free)]:
-        worker.start()
-        worker.join()
+    worker = threading.Thread(target=take_and_free)
+    worker.start()
+    worker.join()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 sys.exit(process.execute(command, sys.argv))
 """
@@ -44,6 +44,7 @@ def test_a_command_keeps_freed_memory_unless_told_otherwise() -> None:
     block = (64 << 20) // resource.getpagesize()
     kept = page_faults()
     assert page_faults("--default_malloc") - kept > 10 * block
+    assert page_faults("-default_malloc=True") - kept > 10 * block
     assert page_faults(MALLOC_ARENA_TEST="8") - kept > 10 * block
 
 

@@ -8,8 +8,8 @@ no other formulation has been measured on one. `benchmarks/convolutions.py` comp
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,9 @@ from mobilenet_v2.models.depthwise import Pads, pad, resolve_padding, shifted_de
 
 Formulation = Literal["auto", "lax", "shifted", "fused"]
 
-# A convolution over fewer input values than this, as the stem's 3·3·3, is a product over patches.
+# A convolution over no more input values than this, as the stem's 3·3·3, is a product over patches.
 _MAX_PATCH = 64
+_NHWC = lax.conv_dimension_numbers((1, 1, 1, 1), (1, 1, 1, 1), ("NHWC", "HWIO", "NHWC"))
 
 
 def conv_general_dilated(
@@ -38,43 +39,60 @@ def conv_general_dilated(
 ) -> jax.Array:
     """`lax.conv_general_dilated`, by the formulation that suits the platform it is compiled for.
 
-    Meant for `nn.Conv(conv_general_dilated=…)`: images [B, H, W, C], kernels [h, w, C / groups, features].
-    The choice is made inside jit, when the platform is known, and never changes the result beyond rounding.
+    Meant for `nn.Conv(conv_general_dilated=…)`: images [B, H, W, C], kernels [h, w, C / groups, features]; anything
+    else is left to lax. The choice is made inside jit, when the platform is known, and never changes the result
+    beyond rounding. Only lax has derivatives in forward mode; all have them in reverse mode, any number of times.
 
     Args:
+      precision: concerns lax only.
       formulation: "auto" by platform; "lax" or "shifted" everywhere. "fused" concerns whole blocks: a single
         convolution then is as under "auto".
+
+    Raises:
+      ValueError: if `formulation` has no such name.
     """
-
-    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides,
-            padding,
-            lhs_dilation,
-            rhs_dilation,
-            dimension_numbers,
-            feature_group_count,
-            precision=precision,
-        )
-
-    if formulation == "lax" or lhs.ndim != 4 or any(d != 1 for d in lhs_dilation or ()):
+    if formulation not in get_args(Formulation):
+        raise ValueError(f"formulation must be one of {', '.join(get_args(Formulation))}, got {formulation!r}")
+    plain = functools.partial(
+        lax.conv_general_dilated,
+        window_strides=window_strides,
+        padding=padding,
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        dimension_numbers=dimension_numbers,
+        feature_group_count=feature_group_count,
+        precision=precision,
+    )
+    images = lhs.ndim == 4 and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers) == _NHWC
+    if formulation == "lax" or not images or any(d != 1 for d in lhs_dilation or ()):
         return plain(lhs, rhs)
-    dilation = _pair(rhs_dilation or (1, 1))
-    strides = _pair(window_strides)
-    pads = resolve_padding(padding, lhs.shape[1:3], rhs.shape[:2], strides, dilation)
-    if feature_group_count == lhs.shape[-1] == rhs.shape[-1]:
-        shifted = functools.partial(shifted_depthwise, strides=strides, pads=pads, dilation=dilation)
-    elif feature_group_count == 1 and rhs.shape[:2] == (1, 1) and strides == (1, 1) and pads == ((0, 0), (0, 0)):
-        shifted = pointwise_as_dot
-    elif feature_group_count == 1 and dilation == (1, 1) and math.prod(rhs.shape[:3]) <= _MAX_PATCH:
-        shifted = functools.partial(patches_as_dot, strides=strides, pads=pads)
-    else:
+    on_cpu = _on_cpu(lhs, rhs, _pair(window_strides), padding, _pair(rhs_dilation or (1, 1)), feature_group_count)
+    if on_cpu is None:
         return plain(lhs, rhs)
     if formulation == "shifted":
-        return shifted(lhs, rhs)
-    return lax.platform_dependent(lhs, rhs, cpu=shifted, default=plain)
+        return on_cpu(lhs, rhs)
+    return lax.platform_dependent(lhs, rhs, cpu=on_cpu, default=plain)
+
+
+def _on_cpu(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: tuple[int, int],
+    padding: str | Sequence[tuple[int, int]],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Callable[[jax.Array, jax.Array], jax.Array] | None:
+    """What a CPU computes instead of lax's convolution of x and kernel, or None."""
+    pads = resolve_padding(padding, x.shape[1:3], kernel.shape[:2], strides, dilation)
+    if groups == x.shape[-1] == kernel.shape[-1]:
+        return functools.partial(shifted_depthwise, strides=strides, pads=pads, dilation=dilation)
+    if groups != 1:
+        return None
+    if kernel.shape[:2] == (1, 1) and strides == (1, 1) and pads == ((0, 0), (0, 0)):
+        return pointwise_as_dot
+    if dilation == (1, 1) and math.prod(kernel.shape[:3]) <= _MAX_PATCH:
+        return functools.partial(patches_as_dot, strides=strides, pads=pads)
+    return None
 
 
 def pointwise_as_dot(x_BxHxWxC: jax.Array, kernel_1x1xCxD: jax.Array) -> jax.Array:
@@ -112,7 +130,9 @@ def patches_as_dot(
 @jax.custom_vjp
 def at_positions(x_BxHxWxC: jax.Array, matrix_CxD: jax.Array) -> jax.Array:
     """x · matrix at every position: [B, H, W, D]. Products in two dimensions: XLA:CPU is slower with four."""
-    return (x_BxHxWxC.reshape(-1, x_BxHxWxC.shape[-1]) @ matrix_CxD).reshape(*x_BxHxWxC.shape[:-1], -1)
+    return (x_BxHxWxC.reshape(-1, x_BxHxWxC.shape[-1]) @ matrix_CxD).reshape(
+        *x_BxHxWxC.shape[:-1], matrix_CxD.shape[-1]
+    )
 
 
 def over_positions(x_BxHxWxC: jax.Array, y_BxHxWxD: jax.Array) -> jax.Array:

@@ -28,8 +28,7 @@ def shifted_depthwise(
 ) -> jax.Array:
     """A depthwise convolution as a sum of shifted images, each times one row of channel weights.
 
-    y[b, i, j, c] = Σ_{u,v} x̂[b, s·i + d·u, s·j + d·v, c] · k[u, v, c], x̂ being x padded with zeros. Only the
-    batch axis is left whole, so a batch sharded over devices stays where it is. Sums are float32 at least.
+    y[b, i, j, c] = Σ_{u,v} x̂[b, s·i + d·u, s·j + d·v, c] · k[u, v, c], x̂ being x padded with zeros.
     Differentiable in reverse mode, any number of times.
     """
     return forward(pad(x_BxHxWxC, pads), kernel_hxwx1xC, strides, dilation)

@@ -1,13 +1,9 @@
 """Batch norm folded into the convolutions before it: the network for inference."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from jax import lax
-
-if TYPE_CHECKING:
-    from mobilenet_v2.models.mobilenet_v2 import MobileNetV2
+from mobilenet_v2.models.mobilenet_v2 import MobileNetV2
+from mobilenet_v2.models.normalization import fold_layer
 
 Tree = dict[str, Any]
 
@@ -32,13 +28,6 @@ def fold_batch_norm(model: MobileNetV2, variables: Tree) -> tuple[MobileNetV2, T
         raise ValueError("model has batch_norm=False: its batch norm is folded already")
     params = _fold(variables["params"], variables["batch_stats"], model.batch_norm_epsilon)
     return model.clone(batch_norm=False), {"params": params}
-
-
-def fold_layer(params: Tree, stats: Tree, epsilon: float) -> Tree:
-    """{"conv": {"kernel", "bias"}} of one layer's {"conv": {"kernel"}, "bn": {"scale", "bias"}} and its statistics."""
-    gain = params["bn"]["scale"] * lax.rsqrt(stats["bn"]["var"] + epsilon)
-    bias = params["bn"]["bias"] - stats["bn"]["mean"] * gain
-    return {"conv": {"kernel": params["conv"]["kernel"] * gain, "bias": bias}}
 
 
 def _fold(params: Tree, stats: Tree, epsilon: float) -> Tree:

@@ -41,7 +41,10 @@ TILE_BYTES = 512 * 1024
 
 
 class Settings(NamedTuple):
-    """What is fixed when a block is compiled: stride and padding of its depthwise convolution, batch norm's ε."""
+    """What is fixed when a block is compiled: stride and padding of its depthwise convolution, batch norm's ε.
+
+    `pads` are less than the kernel is wide.
+    """
 
     stride: int
     pads: Pads
@@ -83,7 +86,7 @@ def _forward(settings: Settings, params: Params, x: jax.Array) -> tuple[Any, Any
     expansion = fold_expansion(params["expand"], x, settings.epsilon) if "expand" in params else None
     count = _tile_count(settings, x, kernel.shape[-1])
 
-    def convolve(sums: Moments, x: jax.Array) -> tuple[Moments, jax.Array]:
+    def convolve(sums: tuple[jax.Array, jax.Array], x: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         u = _convolve(settings, x if expansion is None else relu6(expanded(expansion, x)), kernel)
         return (sums[0] + channel_sums(u), sums[1] + channel_sums(u * u)), u
 
@@ -114,7 +117,7 @@ def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Para
     def before_norm(u: jax.Array, dp: jax.Array) -> tuple[jax.Array, jax.Array]:
         """relu6(N₂(u)) and the cotangent of N₂(u)."""
         normalized = u * norm_2.gain + norm_2.offset
-        return relu6(normalized), _where_linear(normalized, at_positions(dp, projection.T))
+        return relu6(normalized), _relu6_gradient(normalized, at_positions(dp, projection.T))
 
     def sums(carry: Any, tile: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         u, dp = tile
@@ -181,18 +184,20 @@ def _convolution_gradient(
         dx = depthwise.input_gradient(buffer, kernel, x_size, strides, settings.pads)
         if expansion is None:
             return _Gathered(partials, carry.kernel, carry.bias, buffer), dx
-        dz = _where_linear(z, dx)
+        dz = _relu6_gradient(z, dx)
         gathered = _Gathered(partials, carry.kernel + over_positions(x, dz), carry.bias + channel_sums(dz), buffer)
         return gathered, at_positions(dz, expansion.kernel.T)
 
     def start(tile_of_u: jax.Array) -> _Gathered:
         buffer = depthwise.pad(jnp.zeros_like(tile_of_u), around)
         padded_size = [n + sum(p) for n, p in zip(x_size, settings.pads, strict=True)]
-        padded = jnp.zeros((tile_of_u.shape[0], *padded_size, 1), tile_of_u.dtype)
-        partials = depthwise.kernel_partials(padded, jnp.zeros_like(tile_of_u), kernel.shape[:2], strides)
+        padded = jax.ShapeDtypeStruct((tile_of_u.shape[0], *padded_size, tile_of_u.shape[-1]), tile_of_u.dtype)
+        partials = jax.eval_shape(
+            lambda padded, du: depthwise.kernel_partials(padded, du, kernel.shape[:2], strides), padded, tile_of_u
+        )
         nothing = jnp.zeros((), tile_of_u.dtype)
         folded = (nothing, nothing) if expansion is None else (expansion.kernel, expansion.bias)
-        return jax.tree.map(jnp.zeros_like, _Gathered(partials, *folded, buffer))
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _Gathered(partials, *folded, buffer))
 
     sums, dx = _over_tiles(tile, start(stored[0][: x.shape[0] // count]), (x, stored), count)
     d_kernel = depthwise.sum_partials(sums.depthwise, kernel.shape)
@@ -207,7 +212,7 @@ def _convolve(settings: Settings, x: jax.Array, kernel: jax.Array) -> jax.Array:
     return depthwise.forward(padded, kernel, (settings.stride, settings.stride))
 
 
-def _where_linear(x: jax.Array, gradient: jax.Array) -> jax.Array:
+def _relu6_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
     """The cotangent of x through relu6: nothing where it clips, 0 and 6 included."""
     return jnp.where((x > 0) & (x < 6), gradient, 0)
 
@@ -221,7 +226,7 @@ def _tile_count(settings: Settings, x: jax.Array, channels: int) -> int:
 
 def _over_tiles(function: Callable[..., Any], carry: Any, arrays: Any, count: int) -> tuple[Any, Any]:
     """`lax.scan` of `function` over `count` slices of the batch axis; results lie as the batch did."""
-    if count == 1:
+    if count <= 1:
         return function(carry, arrays)
     tiles = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), arrays)
     carry, results = lax.scan(function, carry, tiles)

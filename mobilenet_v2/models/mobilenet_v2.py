@@ -100,7 +100,7 @@ class MobileNetV2(nn.Module):
     """The network of the paper's Table 2. Variables: `params` and `batch_stats`, all float32.
 
     Modules are named `stem`, `block_00` …, `head`, `classifier`; a block's layers `expand`, `depthwise`,
-    `project`; each layer holds `conv` and `bn`.
+    `project`; each layer holds `conv` and, with batch norm, `bn`.
 
     Attributes:
       num_classes: logits.
@@ -120,9 +120,11 @@ class MobileNetV2(nn.Module):
       activation: after every layer but the projections.
       batch_norm: False leaves it out and gives the convolutions biases, see `folding`.
       dtype: of the convolutions and activations. Parameters, statistics, pooling and logits stay float32.
-      formulation: how it is computed, never what: "auto" by platform, see `convolutions` and `stand_in`.
+      formulation: how it is computed: "auto" by platform, see `convolutions` and `stand_in`. Values are the same, and
+        gradients; "lax" alone has forward-mode derivatives, and gradients through updated statistics in every case.
       remat: what the backward pass computes again instead of keeping it: "none"; "convolutions" keeps their outputs
-        and recomputes batch norm and activation; "blocks" keeps the blocks' inputs only.
+        and recomputes batch norm and activation; "blocks" keeps the blocks' inputs only, as fused blocks do under
+        both.
     """
 
     num_classes: int = 1000

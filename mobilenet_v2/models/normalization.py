@@ -75,6 +75,12 @@ def make_norm(layer: Params, mean: jax.Array, variance: jax.Array, epsilon: floa
     return Norm(gain, layer["bn"]["bias"] - mean * gain, mean, variance, inverse)
 
 
+def fold_layer(params: Params, stats: Params, epsilon: float) -> Params:
+    """{"conv": {"kernel", "bias"}} of one layer's {"conv": {"kernel"}, "bn": {"scale", "bias"}} and its statistics."""
+    norm = make_norm(params, stats["bn"]["mean"], stats["bn"]["var"], epsilon)
+    return {"conv": {"kernel": params["conv"]["kernel"] * norm.gain, "bias": norm.offset}}
+
+
 def norm_gradient(dy: jax.Array, x: jax.Array, norm: Norm) -> tuple[jax.Array, Params]:
     """Cotangents of x and of {"scale", "bias"} of a batch norm (Ioffe & Szegedy 2015, §3)."""
     centred = x - norm.mean

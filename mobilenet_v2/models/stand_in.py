@@ -9,7 +9,7 @@ from jax.nn import relu6
 from mobilenet_v2.models import fused_block
 from mobilenet_v2.models.convolutions import Formulation
 from mobilenet_v2.models.depthwise import resolve_padding
-from mobilenet_v2.models.folding import fold_layer
+from mobilenet_v2.models.normalization import fold_layer
 
 
 def applies(formulation: Formulation, *, activation: Any, dtype: Any, fast_variance: bool) -> bool:

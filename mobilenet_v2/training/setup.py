@@ -82,7 +82,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)
     model = build_model(config.model)
-    train, evaluate = jit_steps(config, model, optimizer, mesh)
+    train, evaluate = jit_steps(config, model, optimizer, mesh, compiler_options(mesh))
     return Setup(
         config,
         mesh,
@@ -98,7 +98,11 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
 
 
 def jit_steps(
-    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+    config: ConfigDict,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    options: dict[str, bool | str],
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """`steps.train_step` and `steps.eval_step` of this config, compiled for this mesh when they are first called."""
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
@@ -113,14 +117,9 @@ def jit_steps(
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=(everywhere, everywhere),
             donate_argnums=0,
-            compiler_options=compiler_options(mesh),
+            compiler_options=options,
         ),
-        jax.jit(
-            evaluate,
-            in_shardings=(everywhere, rows),
-            out_shardings=everywhere,
-            compiler_options=compiler_options(mesh),
-        ),
+        jax.jit(evaluate, in_shardings=(everywhere, rows), out_shardings=everywhere, compiler_options=options),
     )
 
 

@@ -34,8 +34,8 @@ def train_step(
     """One optimizer step on one global batch.
 
     With `accumulation_steps` n the batch is cut into n micro-batches. Each is normalised by its own statistics, and
-    each updates the running ones; `make_setup` gives `model` the momentum ** (1 / n), so that a step forgets as much
-    as it would uncut.
+    each updates the running ones; `setup.jit_steps` gives `model` the momentum ** (1 / n), so that a step forgets as
+    much as it would uncut.
 
     A step whose loss, gradient or result is not finite changes nothing but the step count; `nonfinite` says so.
 
@@ -75,7 +75,7 @@ def normalize(image: jax.Array, config: ConfigDict) -> jax.Array:
 
 
 def global_norm(tree: Any) -> jax.Array:
-    """Euclidean norm of all leaves together; not finite where any of them is not."""
+    """Euclidean norm of all leaves together; not finite where any of them is not, or is over 1.8e19."""
     squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)])
     # A dot, because XLA:CPU would compute a sum of so many scalars again inside every kernel that depends on it.
     return jnp.sqrt(jnp.dot(squares, jnp.ones_like(squares), precision=jax.lax.Precision.HIGHEST))

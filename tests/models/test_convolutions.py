@@ -178,3 +178,29 @@ def test_matrix_products_may_be_mapped_over_images_and_kernels(name: str) -> Non
         looped = [one(x[i], kernel[i]) for i in range(3)]
     for array, arrays in zip(mapped, zip(*looped, strict=True), strict=True):
         np.testing.assert_allclose(array, np.stack(arrays), rtol=1e-10, atol=1e-10)
+
+
+def apply(x: jax.Array, kernel: jax.Array, layout: tuple[str, str, str], formulation: Any = "auto") -> jax.Array:
+    numbers = lax.conv_dimension_numbers(x.shape, kernel.shape, layout)
+    return conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers, formulation=formulation)
+
+
+def test_another_layout_is_left_to_lax() -> None:
+    random = np.random.default_rng(0)
+    x, kernel = random.normal(size=(2, 4, 4, 4)).astype("f"), random.normal(size=(4, 4, 1, 1)).astype("f")
+    ours = apply(x, kernel, ("NCHW", "OIHW", "NCHW"))
+    np.testing.assert_allclose(ours, np.einsum("nchw,oc->nohw", x, kernel[:, :, 0, 0]), rtol=1e-5, atol=1e-6)
+
+
+def test_no_images_give_no_images() -> None:
+    assert apply(np.ones((0, 4, 4, 3), "f"), np.ones((1, 1, 3, 5), "f"), ("NHWC", "HWIO", "NHWC")).shape == (0, 4, 4, 5)
+
+
+def test_lax_alone_has_derivatives_in_forward_mode() -> None:
+    x, kernel = np.ones((1, 4, 4, 3), "f"), np.ones((1, 1, 3, 5), "f")
+    jax.jvp(lambda x: apply(x, kernel, ("NHWC", "HWIO", "NHWC"), "lax"), (x,), (x,))
+
+
+def test_an_unknown_formulation_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="one of auto, lax, shifted, fused, got 'fast'"):
+        apply(np.ones((1, 4, 4, 3), "f"), np.ones((1, 1, 3, 5), "f"), ("NHWC", "HWIO", "NHWC"), "fast")

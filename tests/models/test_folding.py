@@ -90,3 +90,10 @@ def test_the_folded_network_of_the_paper_has_17056_parameters_fewer() -> None:
     params = jax.eval_shape(lambda v: fold_batch_norm(model, v)[1], variables)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 3_504_872
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 3_504_872 - 17_056
+
+
+@pytest.mark.parametrize("formulation", ["lax", "fused"])
+def test_a_folded_network_has_nothing_to_normalise_in_training_either(formulation: Any) -> None:
+    _, _, without, params = folded(formulation=formulation)
+    x = images(2, 9, 9, 3)
+    assert distance(logits(without, params, x, train=True), logits(without, params, x)) < 1e-6

@@ -186,3 +186,12 @@ def test_the_papers_17_blocks_fused_have_the_gradients_of_flax_layers() -> None:
         )
         for ours, reference in zip(fused, plain, strict=True):
             assert distance(ours, reference) <= 1e-10
+
+
+def test_gradients_have_the_parameters_type_whatever_the_default() -> None:
+    with jax.enable_x64(True):
+        x = images(2, 9, 9, 3)
+        model = small(formulation="fused")
+        variables = random_variables(model, x)
+        _, _, (gradients, _) = jax.jit(lambda v, x: train(model, v, x))(variables, x)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
