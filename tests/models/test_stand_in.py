@@ -73,7 +73,7 @@ def test_only_what_the_fused_block_computes_is_fused(formulation: str, monkeypat
     ({"formulation": "fused", "activation": jax.nn.relu}, False),
     ({"formulation": "fused", "dtype": jnp.bfloat16}, False),
     ({"formulation": "fused", "batch_norm_fast_variance": False}, False),
-], ids=str)  # fmt: skip
+], ids=["fused", "lax", "shifted", "another activation", "bfloat16", "slow variance"])  # fmt: skip
 def test_a_network_fuses_all_blocks_or_none(fields: dict[str, Any], fused: bool, train: bool, calls: list[Any]) -> None:
     model, x = small(**fields), images(2, 9, 9, 3)
     variables = random_variables(model, x)
