@@ -1,14 +1,10 @@
 """Batch norm folded into the convolutions before it: the network for inference."""
 
-from typing import Any
-
 from mobilenet_v2.models.mobilenet_v2 import MobileNetV2
-from mobilenet_v2.models.normalization import fold_layer
-
-Tree = dict[str, Any]
+from mobilenet_v2.models.normalization import Params, fold_layer
 
 
-def fold_batch_norm(model: MobileNetV2, variables: Tree) -> tuple[MobileNetV2, Tree]:
+def fold_batch_norm(model: MobileNetV2, variables: Params) -> tuple[MobileNetV2, Params]:
     """The network without batch norm whose logits are those of `model` in evaluation.
 
     Every layer's {"conv": {"kernel"}, "bn": …} becomes {"conv": {"kernel", "bias"}}: N(x ∗ K) is x ∗ (gain · K) +
@@ -30,7 +26,7 @@ def fold_batch_norm(model: MobileNetV2, variables: Tree) -> tuple[MobileNetV2, T
     return model.clone(batch_norm=False), {"params": params}
 
 
-def _fold(params: Tree, stats: Tree, epsilon: float) -> Tree:
+def _fold(params: Params, stats: Params, epsilon: float) -> Params:
     """Folds every layer below `params`; what has no batch norm, as the classifier, stays."""
     if "bn" in params:
         return fold_layer(params, stats, epsilon)

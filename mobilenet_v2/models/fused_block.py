@@ -53,7 +53,7 @@ class Settings(NamedTuple):
 
 
 def infer_block(settings: Settings, params: Params, x_BxHxWxC: jax.Array) -> jax.Array:
-    """y with batch norm folded into the convolutions: `params` as `folding.fold_layer` makes them, a layer each."""
+    """y with batch norm folded into the convolutions: each layer of `params` as `normalization.fold_layer` makes it."""
     convolution, project = params["depthwise"]["conv"], params["project"]["conv"]
 
     def tile(carry: None, x: jax.Array) -> tuple[None, jax.Array]:
