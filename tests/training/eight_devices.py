@@ -1,5 +1,6 @@
 """Trains on one and on eight simulated devices, and prints how far they are apart; run by test_sharding."""
 
+import functools
 import json
 import sys
 from typing import Any
@@ -12,6 +13,9 @@ from ml_collections import ConfigDict
 from configs import digits
 from mobilenet_v2.training import sharding
 from mobilenet_v2.training.setup import make_setup
+from tests.models.random_networks import QUICK, images, random_variables, small
+from tests.models.random_networks import distance as distance_of_trees
+from tests.models.random_networks import train as train_network
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
@@ -60,6 +64,24 @@ def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-3 * np.size(theirs) ** 0.5))
 
 
+def fused_against_plain(mesh: Mesh) -> float:
+    """How far fused blocks, split over `mesh`, are from the plain layers: output, statistics, gradients; float64."""
+    x = images(16, 9, 9, 3, dtype=np.float64)
+    model = small(formulation="lax", dtype=np.float64)
+    with jax.enable_x64(True):
+        variables = random_variables(model, x, np.float64)
+        plain = jax.jit(functools.partial(train_network, model), compiler_options=QUICK)(variables, x)
+
+        def split(variables: Any, x: Any) -> Any:
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                return train_network(model.clone(formulation="auto"), variables, x)
+
+        rows = jax.device_put(x, sharding.split_rows(mesh))
+        step = jax.jit(split, compiler_options=QUICK)
+        assert "shard_map" in str(step.trace(variables, rows).jaxpr), "blocks did not run fused"
+        return distance_of_trees(jax.device_get(step(variables, rows)), jax.device_get(plain))
+
+
 def main(data_dir: str) -> None:
     devices, report = jax.devices(), []
     for accumulation_steps in (1, 2):
@@ -75,7 +97,8 @@ def main(data_dir: str) -> None:
                 "apart": {jax.tree_util.keystr(path): value for path, value in apart},
             }
         )
-    print(json.dumps({"devices": len(devices), "runs": report}))
+    fused = fused_against_plain(Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
+    print(json.dumps({"devices": len(devices), "runs": report, "fused_against_plain": fused}))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,10 @@ def test_devices_exchange_sums_and_nothing_else(run: dict[str, Any]) -> None:
     assert run["collectives_of_one"] == []
 
 
+def test_fused_blocks_split_over_devices_are_the_plain_layers(report: dict[str, Any]) -> None:
+    assert report["fused_against_plain"] <= 1e-10
+
+
 def test_the_mesh_has_every_device_on_its_one_axis() -> None:
     mesh = sharding.make_mesh()
     assert mesh.axis_names == ("data",)
