@@ -37,6 +37,7 @@ def validate(config: ConfigDict) -> None:
         if not field.accepts(values[name]):
             raise ConfigError(f"config.{name} is {values[name]!r}, must be {field.allowed}")
     _validate_model(config)
+    _validate_data(config)
     _validate_training(config)
 
 
@@ -176,6 +177,15 @@ def _refuse_ablations(config: ConfigDict) -> None:
             raise ConfigError(
                 f"config.model.{name} is {config.model[name]!r}, must be {plain!r} where config.model.name is "
                 f"{config.model.name!r}, which has no such thing"
+            )
+
+
+def _validate_data(config: ConfigDict) -> None:
+    for name in ("mean", "std"):
+        if len(config.data[name]) != config.data.channels:
+            raise ConfigError(
+                f"config.data.{name} is {config.data[name]!r}, must have as many numbers as "
+                f"config.data.channels, {config.data.channels}"
             )
 
 
