@@ -115,7 +115,9 @@ def test_an_ablation_is_refused_where_the_network_has_nothing_to_ablate(name: st
     config = changed(f"model.{name}", value)
     config_lib.validate(config)
     config.model.name = "mobilenet_v1"
-    with pytest.raises(ConfigError, match=rf"model\.{name} is {value!r}, must be .* config\.model\.name is 'mobilenet_v1'"):
+    with pytest.raises(
+        ConfigError, match=rf"model\.{name} is {value!r}, must be .* config\.model\.name is 'mobilenet_v1'"
+    ):
         config_lib.validate(config)
 
 

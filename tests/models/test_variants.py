@@ -1,6 +1,5 @@
 import json
 import pathlib
-from typing import Any
 
 import jax
 import jax.numpy as jnp
