@@ -42,16 +42,11 @@ def validate(config: ConfigDict) -> None:
 
 
 def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:
-    """Checks that every device gets the same number of rows of every (micro-)batch, and that blocks can be split.
+    """Checks that every device gets the same number of rows of every (micro-)batch.
 
     Raises:
       ConfigError: if it would not, with the nearest batch sizes that would do.
     """
-    if config.model.formulation == "fused" and device_count > 1:
-        raise ConfigError(
-            f"config.model.formulation is 'fused', must be 'auto', 'lax' or 'shifted' on {device_count} devices: "
-            "every device would compute the whole batch"
-        )
     rows = device_count * config.train.accumulation_steps
     batch_size = config.train.batch_size
     if batch_size % rows == 0:

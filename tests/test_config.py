@@ -165,14 +165,6 @@ def test_batches_that_do_not_split_evenly_get_the_nearest_that_do(
         config_lib.validate_topology(config, devices, 1)
 
 
-def test_fused_blocks_are_for_one_device() -> None:
-    config = digits.get_config()
-    config.model.formulation = "fused"
-    config_lib.validate_topology(config, 1, 1)
-    with pytest.raises(ConfigError, match=r"formulation is 'fused', must be 'auto', 'lax' or 'shifted' on 8 devices"):
-        config_lib.validate_topology(config, 8, 1)
-
-
 def test_there_may_be_more_logits_than_labels_but_not_fewer() -> None:
     config = digits.get_config()
     config_lib.validate_classes(config, 10)

@@ -73,7 +73,7 @@ def test_keras_v1_pads_at_the_end_only_where_there_is_a_stride() -> None:
 
 def test_an_unknown_padding_is_refused_by_name() -> None:
     unknown: Any = "valid"
-    with pytest.raises(ValueError, match="'same' or 'symmetric', got 'valid'"):
+    with pytest.raises(ValueError, match="'same', 'symmetric' or 'keras_v1', got 'valid'"):
         spatial_padding(unknown, 3)
 
 
