@@ -26,7 +26,7 @@ def test_mobilenet_v1_trains_and_is_scored_as_v2_is(
     assert [block.name for block in counted.blocks] == ["stem", "block_00", "block_01", "classifier"]
     assert (result["parameters"], result["multiply_adds"]) == (counted.parameters, counted.multiply_adds)
     capsys.readouterr()
-    evaluate.main([f"--workdir={tmp_path}", "--json"])
+    evaluate.main(["evaluate", f"--workdir={tmp_path}", "--json"])
     scores = json.loads(capsys.readouterr().out)
     assert scores["test"]["accuracy"] == result["test"]["accuracy"]
 
