@@ -75,12 +75,6 @@ def test_fused_and_plain_blocks_move_alike() -> None:
     assert distance(stats[1], stats[0]) < 1e-5
 
 
-def test_a_biased_network_is_compiled_as_if_there_were_no_choice() -> None:
-    x = images(2, 8, 8, 3)
-    model = small(formulation="lax")
-    variables = random_variables(model, x)
-    text = str(jax.make_jaxpr(functools.partial(model.apply, train=True, mutable=["batch_stats"]))(variables, x))
-    chosen = small(formulation="lax", batch_norm_unbiased=False)
-    assert text == str(
-        jax.make_jaxpr(functools.partial(chosen.apply, train=True, mutable=["batch_stats"]))(variables, x)
-    )
+def test_a_biased_network_has_flax_own_batch_norm() -> None:
+    assert small()._layer().keywords["norm"].func is nn.BatchNorm
+    assert small(batch_norm_unbiased=True)._layer().keywords["norm"].func is UnbiasedBatchNorm
