@@ -56,6 +56,7 @@ class Setup:
         return {
             "seed": self.config.seed,
             "image_size": self.config.data.image_size,
+            "channels": self.config.data.channels,
             "ema": self.config.optimizer.ema_decay > 0,
             "sharding": sharding.replicated(self.mesh),
         }
