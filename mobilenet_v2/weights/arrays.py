@@ -30,7 +30,7 @@ class Budget:
         self._bytes += math.prod(shape) * itemsize
         if any(size < 0 for size in shape) or self._bytes > MAX_BYTES:
             raise WeightsError(
-                f"{self._file!r} claims {name!r} of shape {tuple(shape)}, must hold at most {MAX_BYTES} bytes altogether"
+                f"{self._file!r} claims {name!r} of shape {tuple(shape)}, must hold at most {MAX_BYTES} bytes in all"
             )
 
 

@@ -9,10 +9,12 @@ import io
 import pathlib
 import re
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5o
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights.arrays import MAX_BYTES, Arrays, Budget
@@ -34,14 +36,14 @@ def read(path: pathlib.Path) -> Arrays:
     try:
         with h5py.File(source, "r") as file:
             found = _datasets(path.name, _weights_group(file), Budget(path.name))
-            order = _layer_names(file)
-            arrays = {_short(name): np.asarray(dataset) for name, dataset in found.items()}
+            rank = {name: index for index, name in enumerate(_weight_names(_weights_group(file)))}
+            ordered = sorted(found, key=lambda name: rank.get(name, len(rank)))
+            arrays = {_short(name): np.asarray(found[name]) for name in ordered}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path.name!r} is no whole HDF5 file: {' '.join(str(error).split())}") from error
     if len(arrays) != len(found):
         raise WeightsError(f"{path.name!r} holds two layers of one name; expected one network")
-    rank = {layer: index for index, layer in enumerate(order)}
-    return dict(sorted(arrays.items(), key=lambda item: rank.get(item[0].split("/")[0], len(rank))))
+    return arrays
 
 
 def _unzipped(path: pathlib.Path) -> io.BytesIO:
@@ -76,7 +78,7 @@ def _datasets(file: str, root: h5py.Group, budget: Budget) -> dict[str, h5py.Dat
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise WeightsError(f"{file!r} holds a link at {path!r}, must hold its arrays itself")
             member = group[name]
-            address = h5py.h5o.get_info(member.id).addr
+            address = h5o.get_info(member.id).addr
             if isinstance(member, h5py.Group) and address not in entered:
                 waiting.append((f"{path}/", member))
             elif isinstance(member, h5py.Dataset) and member.dtype.kind == "f":
@@ -95,9 +97,17 @@ def _claim(file: str, path: str, dataset: h5py.Dataset, budget: Budget) -> None:
         raise WeightsError(f"{file!r} claims {path!r} of shape {dataset.shape}, of which it stores {stored} bytes")
 
 
-def _layer_names(file: h5py.File) -> list[str]:
-    names = _weights_group(file).attrs.get("layer_names", [])
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in np.ravel(names)]
+def _weight_names(group: h5py.Group) -> Iterator[str]:
+    """Paths in the order that a legacy file lists: layers, and each layer's weights."""
+    for layer in _names(group, "layer_names"):
+        if isinstance(group.get(layer, getlink=True), h5py.HardLink):
+            for weight in _names(group[layer], "weight_names"):
+                yield f"{layer}/{weight}"
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    names = np.ravel(group.attrs.get(attribute, []))
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
 def _short(path: str) -> str:

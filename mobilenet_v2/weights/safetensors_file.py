@@ -28,7 +28,9 @@ def read(path: pathlib.Path) -> tuple[Arrays, dict[str, str]]:
                 view = file.get_slice(name)
                 dtype = view.get_dtype()
                 if dtype not in _ITEMSIZE:
-                    raise WeightsError(f"{path.name!r} holds {name!r} as {dtype}, must be one of {', '.join(_ITEMSIZE)}")
+                    raise WeightsError(
+                        f"{path.name!r} holds {name!r} as {dtype}, must be one of {', '.join(_ITEMSIZE)}"
+                    )
                 budget.claim(name, view.get_shape(), _ITEMSIZE[dtype])
                 if dtype != "I64":
                     arrays[name] = file.get_tensor(name)

@@ -23,8 +23,8 @@ def read(path: pathlib.Path) -> Arrays:
         import torch
     except ImportError as error:
         raise WeightsError(
-            f"{path.name!r} is a PyTorch pickle, which only torch can read safely, and torch is not installed; where it "
-            "is, save it as safetensors: safetensors.torch.save_file(torch.load(FILE, weights_only=True), OUTPUT)"
+            f"{path.name!r} is a PyTorch pickle, which only torch can read safely, and torch is not installed; where "
+            "it is, save it as safetensors: safetensors.torch.save_file(torch.load(FILE, weights_only=True), OUTPUT)"
         ) from error
     _check_archive(path)
     try:
@@ -42,7 +42,9 @@ def _check_archive(path: pathlib.Path) -> None:
     with zipfile.ZipFile(path) as archive:
         total = sum(info.file_size for info in archive.infolist())
     if total > min(MAX_BYTES, 2 * path.stat().st_size):
-        raise WeightsError(f"{path.name!r} inflates from {path.stat().st_size} to {total} bytes, as no weight file does")
+        raise WeightsError(
+            f"{path.name!r} inflates from {path.stat().st_size} to {total} bytes, as no weight file does"
+        )
 
 
 def _state_dict(path: pathlib.Path, loaded: Any) -> dict[str, Any]:
