@@ -13,36 +13,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of initialisation, dropout, data order and augmentation
 
-    config.model = ConfigDict()
-    config.model.expansion_factor = 6  # t: width of a block's inside over its input
-    config.model.width_multiplier = 1.0  # α: scales the channels of every layer
-    # Rows of the paper's Table 2: (t, channels, repeats, stride); t None is `expansion_factor`.
-    config.model.stages = (
-        (1, 16, 1, 1),
-        (None, 24, 2, 2),
-        (None, 32, 3, 2),
-        (None, 64, 4, 2),
-        (None, 96, 3, 1),
-        (None, 160, 3, 2),
-        (None, 320, 1, 1),
-    )
-    config.model.stem_channels = 32
-    config.model.stem_stride = 2  # 1 for images of 32 pixels
-    config.model.head_channels = 1280
-    config.model.head_rule = "paper"  # head's width: "paper" × max(1, α), "shrink" × α, "fixed"
-    config.model.channel_divisor = 8  # channels are rounded to its multiples
-    config.model.num_classes = 1000
-    config.model.dropout_rate = 0.2  # before the classifier
-    config.model.padding = "same"  # "same" (TF-slim, Keras) or "symmetric" (torchvision, timm)
-    config.model.batch_norm_epsilon = 1e-3  # 1e-3 goes with "same", 1e-5 with "symmetric"
-    config.model.batch_norm_momentum = 0.997  # weight of the old value in a running average
-    config.model.batch_norm_fast_variance = True  # False: two passes, for inputs with |mean| ≫ deviation
-    config.model.initialization = "slim"  # "slim" or "torchvision"
-    config.model.dtype = "float32"  # of convolutions and activations; "bfloat16" on accelerators
-    config.model.formulation = "auto"  # how it is computed: by platform; "lax", "shifted", "fused" to compare them
-    # What the backward pass computes again to save memory: "none"; "convolutions" keeps their outputs; "blocks"
-    # their inputs, as fused blocks do under both.
-    config.model.remat = "none"
+    config.model = _model()
 
     config.data = ConfigDict()
     config.data.name = "imagenet2012"  # a TensorFlow Datasets name; `digits` is our own
@@ -86,3 +57,53 @@ def get_config() -> ConfigDict:
     config.optimizer.epochs_per_decay = 2.5  # exponential: length of a stair
     config.optimizer.ema_decay = 0.9999  # of parameters and batch statistics; 0: no averages
     return config
+
+
+def _model() -> ConfigDict:
+    """The paper's network, none of its ablations switched on."""
+    model = ConfigDict()
+    model.name = "mobilenet_v2"  # or "mobilenet_v1", the paper's baseline
+    model.width_multiplier = 1.0  # α: scales the channels of every layer
+    model.stem_channels = 32
+    model.stem_stride = 2  # 1 for images of 32 pixels
+    model.stem_rule = "scaled"  # stem's width: "scaled" × α, "fixed"
+    model.output_stride = placeholder(int)  # 16, say: later strides become dilation; None: all are strides
+    model.num_classes = 1000
+    model.dropout_rate = 0.2  # before the classifier
+    model.padding = "same"  # "same" (TF-slim, Keras), "symmetric" (torchvision, timm) or "keras_v1"
+    model.batch_norm_epsilon = 1e-3  # 1e-3 goes with "same", 1e-5 with "symmetric"
+    model.batch_norm_momentum = 0.997  # weight of the old value in a running average
+    model.batch_norm_fast_variance = True  # False: two passes, for inputs with |mean| ≫ deviation
+    model.batch_norm_unbiased = False  # running variance: True as TF-slim and PyTorch, False as Keras 3 and Flax
+    model.initialization = "slim"  # "slim", "keras", "torchvision", "timm", "huggingface"
+    model.activation = "relu6"  # "relu", "leaky_relu", "swish", "hard_swish", "gelu"
+    model.dtype = "float32"  # of convolutions and activations; "bfloat16" on accelerators
+    model.formulation = "auto"  # how it is computed: by platform; "lax", "shifted", "fused" to compare them
+    # What the backward pass computes again to save memory: "none"; "convolutions" keeps their outputs; "blocks"
+    # their inputs, as fused blocks do under both.
+    model.remat = "none"
+
+    # Of mobilenet_v2 only.
+    model.expansion_factor = 6  # t: width of a block's inside over its input
+    # Rows of the paper's Table 2: (t, channels, repeats, stride); t None is `expansion_factor`.
+    model.stages = (
+        (1, 16, 1, 1),
+        (None, 24, 2, 2),
+        (None, 32, 3, 2),
+        (None, 64, 4, 2),
+        (None, 96, 3, 1),
+        (None, 160, 3, 2),
+        (None, 320, 1, 1),
+    )
+    model.head_channels = 1280
+    model.head_rule = "paper"  # head's width: "paper" × max(1, α), "shrink" × α, "fixed"
+    model.channel_divisor = 8  # channels are rounded to its multiples
+    # The paper's ablations; values other than these are measured against them.
+    model.linear_bottleneck = True  # False: the activation after the projection, too
+    model.residual = "bottlenecks"  # where shortcuts go: "expansions" between the wide tensors; "none"
+    model.batch_norm_placement = "all"  # "not_after_projection", "not_after_depthwise"
+    model.depthwise_order = "after_expansion"  # "before_expansion"
+
+    # Of mobilenet_v1 only: rows of its paper's Table 1, (channels, repeats, stride).
+    model.separable_stages = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
+    return model

@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
         (None, 160, 3, 1),
         (None, 320, 1, 1),
     )
+    config.model.separable_stages = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 1))
     config.data.update(
         name="digits",
         test_split="test",

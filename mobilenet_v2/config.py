@@ -1,12 +1,21 @@
 """What a config may say. `validate` runs before anything that takes time or writes a file."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mobilenet_v2.config_fields import FIELDS, STAGE_FIELDS
+from mobilenet_v2.config_fields import (
+    FIELDS,
+    SEPARABLE_STAGE_COLUMNS,
+    SEPARABLE_STAGE_FIELDS,
+    STAGE_COLUMNS,
+    STAGE_FIELDS,
+    WITHOUT_ABLATION,
+    Field,
+)
 from mobilenet_v2.errors import ConfigError, nearest
 from mobilenet_v2.models.layers import head_channels
 
@@ -123,27 +132,51 @@ def _with_tuples(value: Any) -> Any:
 
 
 def _validate_model(config: ConfigDict) -> None:
-    model, stride = config.model, config.model.stem_stride
-    for index, row in enumerate(model.stages):
-        if len(row) != len(STAGE_FIELDS):
-            raise ConfigError(
-                f"config.model.stages[{index}] is {row!r}, must be (t or None, channels, repeats, stride)"
-            )
-        for (name, field), value in zip(STAGE_FIELDS.items(), row, strict=True):
-            if not field.accepts(value):
-                raise ConfigError(f"config.model.stages[{index}] has {name} {value!r}, must be {field.allowed}")
-        stride *= row[3]
+    model = config.model
+    strides = {
+        "stages": _validated_strides("stages", model.stages, STAGE_FIELDS, STAGE_COLUMNS),
+        "separable_stages": _validated_strides(
+            "separable_stages", model.separable_stages, SEPARABLE_STAGE_FIELDS, SEPARABLE_STAGE_COLUMNS
+        ),
+    }
+    rows = "separable_stages" if model.name == "mobilenet_v1" else "stages"
+    stride = math.prod([model.stem_stride, *strides[rows]])
+    if model.output_stride is not None:
+        stride = min(stride, model.output_stride)
     if config.data.image_size < stride:
         raise ConfigError(
             f"config.data.image_size is {config.data.image_size}, must be at least {stride}, the product of "
-            "config.model.stem_stride and the strides of config.model.stages"
+            f"config.model.stem_stride and the strides of config.model.{rows}"
         )
+    if model.name == "mobilenet_v1":
+        _refuse_ablations(config)
+        return
     head_width = head_channels(model.head_channels, model.width_multiplier, model.head_rule)
     if head_width < model.channel_divisor:
         raise ConfigError(
             f"config.model.head_channels is {model.head_channels}, which head_rule {model.head_rule!r} scales to "
             f"{head_width:g}, must come to at least config.model.channel_divisor, {model.channel_divisor}"
         )
+
+
+def _validated_strides(name: str, rows: Any, fields: Mapping[str, Field], columns: str) -> list[int]:
+    """The strides of a table of stages, each row of which is as `fields` say."""
+    for index, row in enumerate(rows):
+        if len(row) != len(fields):
+            raise ConfigError(f"config.model.{name}[{index}] is {row!r}, must be ({columns})")
+        for (column, field), value in zip(fields.items(), row, strict=True):
+            if not field.accepts(value):
+                raise ConfigError(f"config.model.{name}[{index}] has {column} {value!r}, must be {field.allowed}")
+    return [row[-1] for row in rows]
+
+
+def _refuse_ablations(config: ConfigDict) -> None:
+    for name, plain in WITHOUT_ABLATION.items():
+        if config.model[name] != plain:
+            raise ConfigError(
+                f"config.model.{name} is {config.model[name]!r}, must be {plain!r} where config.model.name is "
+                f"{config.model.name!r}, which has no such thing"
+            )
 
 
 def _validate_training(config: ConfigDict) -> None:

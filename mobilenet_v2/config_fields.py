@@ -67,11 +67,17 @@ def _three(field: Field) -> Field:
     )
 
 
-def _rows() -> Field:
-    allowed = "a non-empty tuple of (t or None, channels, repeats, stride)"
+def _power_of_2(low: int, high: int) -> Field:
+    powers = [2**n for n in range(64) if low <= 2**n <= high]
+    return Field("one of " + ", ".join(map(str, powers)), lambda v: type(v) is int and v in powers)
+
+
+def _rows(columns: str) -> Field:
+    allowed = f"a non-empty tuple of ({columns})"
     return Field(allowed, lambda v: isinstance(v, tuple) and v != () and all(isinstance(r, tuple) for r in v))
 
 
+STAGE_COLUMNS = "t or None, channels, repeats, stride"
 STAGE_FIELDS = {
     "expansion_factor": _or_none(_integer(1, 64)),
     "channels": _integer(1),
@@ -79,26 +85,48 @@ STAGE_FIELDS = {
     "stride": _integer(1, 2),
 }
 
+SEPARABLE_STAGE_COLUMNS = "channels, repeats, stride"
+SEPARABLE_STAGE_FIELDS = {name: STAGE_FIELDS[name] for name in ("channels", "repeats", "stride")}
+
+# What the ablations of MobileNetV2 leave as it is, and MobileNetV1 does not have.
+WITHOUT_ABLATION = {
+    "expansion_factor": 6,
+    "linear_bottleneck": True,
+    "residual": "bottlenecks",
+    "batch_norm_placement": "all",
+    "depthwise_order": "after_expansion",
+}
+
 FIELDS = {
     "seed": _integer(0, 2**32 - 1),
-    "model.expansion_factor": _integer(1, 64),
+    "model.name": _choice("mobilenet_v2", "mobilenet_v1"),
     "model.width_multiplier": _number("a number in (0, 16]", lambda v: 0 < v <= 16),
-    "model.stages": _rows(),
     "model.stem_channels": _integer(1),
     "model.stem_stride": _integer(1, 2),
-    "model.head_channels": _integer(1),
-    "model.head_rule": _choice("paper", "shrink", "fixed"),
-    "model.channel_divisor": _integer(1),
+    "model.stem_rule": _choice("scaled", "fixed"),
+    "model.output_stride": _or_none(_power_of_2(2, 32)),
     "model.num_classes": _integer(2),
     "model.dropout_rate": _fraction(),
-    "model.padding": _choice("same", "symmetric"),
+    "model.padding": _choice("same", "symmetric", "keras_v1"),
     "model.batch_norm_epsilon": _positive(),
     "model.batch_norm_momentum": _fraction(),
     "model.batch_norm_fast_variance": _boolean(),
-    "model.initialization": _choice("slim", "torchvision"),
+    "model.batch_norm_unbiased": _boolean(),
+    "model.initialization": _choice("slim", "keras", "torchvision", "timm", "huggingface"),
+    "model.activation": _choice("relu6", "relu", "leaky_relu", "swish", "hard_swish", "gelu"),
     "model.dtype": _choice("float32", "bfloat16"),
     "model.formulation": _choice("auto", "lax", "shifted", "fused"),
     "model.remat": _choice("none", "convolutions", "blocks"),
+    "model.expansion_factor": _integer(1, 64),
+    "model.stages": _rows(STAGE_COLUMNS),
+    "model.head_channels": _integer(1),
+    "model.head_rule": _choice("paper", "shrink", "fixed"),
+    "model.channel_divisor": _integer(1),
+    "model.linear_bottleneck": _boolean(),
+    "model.residual": _choice("bottlenecks", "expansions", "none"),
+    "model.batch_norm_placement": _choice("all", "not_after_projection", "not_after_depthwise"),
+    "model.depthwise_order": _choice("after_expansion", "before_expansion"),
+    "model.separable_stages": _rows(SEPARABLE_STAGE_COLUMNS),
     "data.name": _text(),
     "data.data_dir": _or_none(_text()),
     "data.train_split": _text(),

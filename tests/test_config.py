@@ -107,7 +107,7 @@ def test_a_field_that_one_config_lacks_differs_even_from_none() -> None:
         ("model.batch_norm_epsilon", 0.0),
         ("model.batch_norm_momentum", 1.0),
         ("model.batch_norm_fast_variance", 1),
-        ("model.initialization", "keras"),
+        ("model.initialization", "kaiming"),
         ("model.dtype", "float16"),
         ("data.name", ""),
         ("data.data_dir", ""),

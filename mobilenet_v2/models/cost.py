@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
+from mobilenet_v2.models.inverted_residual import InvertedResidual
+
 
 @dataclasses.dataclass(frozen=True)
 class BlockCost:
@@ -29,6 +31,7 @@ class BlockCost:
       output_bytes: the block's output, what is kept between blocks (the paper's Table 3).
       peak_bytes: the most that must be held while the block runs at inference: the largest sum, over its layers,
         of a layer's input and output, and of the block's input where the shortcut still needs it (§5.1, eq. 2).
+        Shortcuts between expansions, an ablation, are left out.
     """
 
     name: str
@@ -86,7 +89,7 @@ def count(model: nn.Module, image_size: int, channels: int = 3) -> Cost:
     top-level module that they belong to.
     """
     layers: list[_Layer] = []
-    outputs: dict[str, tuple[int, ...]] = {}
+    shortcuts: set[str] = set()
 
     def observe(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         output = call(*args, **kwargs)
@@ -94,8 +97,8 @@ def count(model: nn.Module, image_size: int, channels: int = 3) -> Cost:
         if context.method_name == "__call__" and module.path:
             if isinstance(module, nn.Conv | nn.Dense):
                 layers.append(_observed(module, args[0], output))
-            if len(module.path) == 1 and hasattr(output, "shape"):
-                outputs[module.name] = tuple(output.shape[1:])
+            if isinstance(module, InvertedResidual) and module.has_shortcut(args[0].shape[-1]):
+                shortcuts.add(module.path[0])
         return output
 
     image = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
@@ -108,7 +111,7 @@ def count(model: nn.Module, image_size: int, channels: int = 3) -> Cost:
             _block_cost(
                 name,
                 [layer for layer in layers if layer.path[0] == name],
-                outputs[name],
+                name in shortcuts,
                 variables,
                 item_bytes,
             )
@@ -124,18 +127,15 @@ def _observed(module: nn.Conv | nn.Dense, x: Any, y: Any) -> _Layer:
     return _Layer(tuple(module.path), tuple(x.shape[1:]), tuple(y.shape[1:]), kernel_size * positions, depthwise)
 
 
-def _block_cost(
-    name: str, layers: list[_Layer], output_shape: tuple[int, ...], variables: Any, item_bytes: int
-) -> BlockCost:
+def _block_cost(name: str, layers: list[_Layer], shortcut: bool, variables: Any, item_bytes: int) -> BlockCost:
     def size(collection: str) -> int:
         leaves: Any = flatten_dict(variables.get(collection, {})).items()
         return sum(math.prod(leaf.shape) for path, leaf in leaves if path[0] == name)
 
-    block_input = layers[0].input_shape
-    # In an inverted residual the shapes agree exactly where there is a shortcut (§3.3); a single layer has none.
-    shortcut = math.prod(block_input) if len(layers) > 1 and block_input == output_shape else 0
+    kept = math.prod(layers[0].input_shape) if shortcut else 0
+    output_shape = layers[-1].output_shape
     held = [
-        math.prod(layer.input_shape) + math.prod(layer.output_shape) + (shortcut if index else 0)
+        math.prod(layer.input_shape) + math.prod(layer.output_shape) + (kept if index else 0)
         for index, layer in enumerate(layers)
     ]
     return BlockCost(

@@ -1,10 +1,14 @@
 """Batch norm folded into the convolutions before it: the network for inference."""
 
-from mobilenet_v2.models.mobilenet_v2 import MobileNetV2
+from typing import TypeVar
+
+from mobilenet_v2.models.network import Network
 from mobilenet_v2.models.normalization import Params, fold_layer
 
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
-def fold_batch_norm(model: MobileNetV2, variables: Params) -> tuple[MobileNetV2, Params]:
+
+def fold_batch_norm(model: AnyNetwork, variables: Params) -> tuple[AnyNetwork, Params]:
     """The network without batch norm whose logits are those of `model` in evaluation.
 
     Every layer's {"conv": {"kernel"}, "bn": …} becomes {"conv": {"kernel", "bias"}}: N(x ∗ K) is x ∗ (gain · K) +

@@ -8,9 +8,11 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jax.nn import relu6
 
-Padding = Literal["same", "symmetric"]
+from mobilenet_v2.models.activations import Activation
+
+Padding = Literal["same", "symmetric", "keras_v1"]
 HeadRule = Literal["paper", "shrink", "fixed"]
-Activation = Callable[[jax.Array], jax.Array]
+StemRule = Literal["scaled", "fixed"]
 
 # What a rematerialisation policy knows the convolutions' outputs by.
 CONVOLUTION = "convolution"
@@ -42,22 +44,28 @@ def head_channels(channels: int, width_multiplier: float, rule: HeadRule) -> flo
     return channels * multiplier
 
 
-def spatial_padding(padding: Padding, kernel_size: int) -> str | tuple[tuple[int, int], tuple[int, int]]:
+def spatial_padding(
+    padding: Padding, kernel_size: int, stride: int = 1, dilation: int = 1
+) -> str | tuple[tuple[int, int], tuple[int, int]]:
     """What `nn.Conv` calls the padding of a source family.
 
     "same" is TensorFlow's rule: at stride 2 an even side is padded at its end only. "symmetric" is
-    PyTorch's: (kernel_size − 1) / 2 on each side. They differ by a shift of half a pixel at every stride,
-    which weights trained under the other rule do not survive.
+    PyTorch's: dilation · (kernel_size − 1) / 2 on each side. They differ by a shift of half a pixel at every stride,
+    which weights trained under the other rule do not survive. "keras_v1" is what Keras's MobileNetV1 does in its
+    depthwise convolutions: with a stride an odd side, too, is padded at its end only, and comes out smaller.
 
     Raises:
-      ValueError: if `padding` is neither.
+      ValueError: if `padding` is none of them.
     """
-    if padding == "same":
+    if padding == "keras_v1" and stride > 1:
+        end = dilation * (kernel_size - 1) // 2
+        return ((0, end), (0, end))
+    if padding in ("same", "keras_v1"):
         return "SAME"
     if padding == "symmetric":
-        half = (kernel_size - 1) // 2
+        half = dilation * (kernel_size - 1) // 2
         return ((half, half), (half, half))
-    raise ValueError(f"padding must be 'same' or 'symmetric', got {padding!r}")
+    raise ValueError(f"padding must be 'same', 'symmetric' or 'keras_v1', got {padding!r}")
 
 
 class ConvNormAct(nn.Module):
@@ -68,7 +76,7 @@ class ConvNormAct(nn.Module):
     Attributes:
       features: output channels.
       conv, norm: constructors with everything that all layers of a network share already bound.
-      kernel_size, stride: of the convolution, the same in both directions.
+      kernel_size, stride, dilation: of the convolution, the same in both directions.
       activation: `relu6` is the paper's, chosen for low-precision arithmetic (§3).
       depthwise: one filter for each input channel; `features` must equal the input's channels.
       padding: family, see `spatial_padding`.
@@ -79,6 +87,7 @@ class ConvNormAct(nn.Module):
     norm: Callable[..., Any] | None
     kernel_size: int = 1
     stride: int = 1
+    dilation: int = 1
     depthwise: bool = False
     activation: Activation | None = relu6
     padding: Padding = "symmetric"
@@ -90,7 +99,10 @@ class ConvNormAct(nn.Module):
             self.features,
             kernel_size=(self.kernel_size, self.kernel_size),
             strides=self.stride,
-            padding=spatial_padding(self.padding, self.kernel_size),
+            kernel_dilation=self.dilation,
+            padding=spatial_padding(
+                self.padding, self.kernel_size, self.stride if self.depthwise else 1, self.dilation
+            ),
             feature_group_count=x_BxHxWxC.shape[-1] if self.depthwise else 1,
             use_bias=self.norm is None,
             name="conv",

@@ -7,20 +7,21 @@ import jax.numpy as jnp
 from jax.nn import relu6
 
 from mobilenet_v2.models import fused_block
+from mobilenet_v2.models.batch_norm import unbiased_factor
 from mobilenet_v2.models.convolutions import Formulation
 from mobilenet_v2.models.depthwise import resolve_padding
 from mobilenet_v2.models.normalization import fold_layer
 
 
-def applies(formulation: Formulation, *, activation: Any, dtype: Any, fast_variance: bool) -> bool:
+def applies(formulation: Formulation, *, activation: Any, dtype: Any, fast_variance: bool, plain: bool = True) -> bool:
     """Whether `fused_block` may stand in for the network's blocks. All of these must hold:
 
-    - the network is what `fused_block` computes: ReLU6, statistics in one pass, float32 or float64 (a CPU is slower
-      with bfloat16);
+    - the network is what `fused_block` computes: `plain` blocks, which no ablation has changed, ReLU6, statistics in
+      one pass, float32 or float64 (a CPU is slower with bfloat16);
     - the process has a CPU and nothing else, and that as one device, so that no batch can be sharded: the loop over
       tiles would gather it. `formulation` "fused" takes that as given, "lax" and "shifted" exclude it.
     """
-    same = activation is relu6 and fast_variance and jnp.dtype(dtype) in (jnp.float32, jnp.float64)
+    same = plain and activation is relu6 and fast_variance and jnp.dtype(dtype) in (jnp.float32, jnp.float64)
     alone = jax.default_backend() == "cpu" and jax.device_count() == 1
     return same and (formulation == "fused" or (formulation == "auto" and alone))
 
@@ -34,11 +35,13 @@ def apply(
     padding: str | tuple[tuple[int, int], tuple[int, int]],
     epsilon: float,
     momentum: float,
+    unbiased: bool = False,
 ) -> tuple[jax.Array, dict[str, Any]]:
     """The block's output before the shortcut, and its `batch_stats` after this batch: unchanged unless `train`.
 
     Args:
       variables: of one `InvertedResidual`: {"params", "batch_stats"}, or {"params"} of a folded one.
+      unbiased: the running variances move by the unbiased ones, see `batch_norm`.
     """
     params: dict[str, Any] = jax.tree.map(lambda leaf: leaf.astype(x_BxHxWxC.dtype), variables["params"])
     stats: dict[str, Any] = variables.get("batch_stats", {})
@@ -49,10 +52,15 @@ def apply(
         folded = {name: fold_layer(params[name], stats[name], epsilon) for name in stats}
         return fused_block.infer_block(settings, {**params, **folded}, x_BxHxWxC), stats
     y, moments = fused_block.train_block(settings, params, x_BxHxWxC)
-    return y, {name: {"bn": _moved(stats[name]["bn"], moments[name], momentum)} for name in stats}
+    normalized = {name: x_BxHxWxC if name == "expand" else y for name in stats}
+    factors = {name: unbiased_factor(a.size // a.shape[-1]) if unbiased else 1.0 for name, a in normalized.items()}
+    return y, {name: {"bn": _moved(stats[name]["bn"], moments[name], momentum, factors[name])} for name in stats}
 
 
-def _moved(running: dict[str, jax.Array], moments: fused_block.Moments, momentum: float) -> dict[str, jax.Array]:
-    """Running statistics after one batch, as `nn.BatchNorm` moves them."""
-    batch = dict(zip(("mean", "var"), moments, strict=True))
+def _moved(
+    running: dict[str, jax.Array], moments: fused_block.Moments, momentum: float, factor: float
+) -> dict[str, jax.Array]:
+    """Running statistics after one batch, as `nn.BatchNorm` moves them, the batch's variance times `factor`."""
+    mean, variance = moments
+    batch = {"mean": mean, "var": variance * factor if factor != 1 else variance}
     return {name: momentum * old + (1 - momentum) * batch[name].astype(old.dtype) for name, old in running.items()}

@@ -8,7 +8,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
-from mobilenet_v2.models import cost, mobilenet_v2
+from mobilenet_v2.models import cost
+from mobilenet_v2.models import network as network_module
+from mobilenet_v2.models.initializers import Initializers
 from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES, MobileNetV2, Stage
 
 COUNTS = json.loads((pathlib.Path(__file__).parents[1] / "reference" / "counts.json").read_text())
@@ -20,7 +22,7 @@ def _quick_to_trace() -> Iterator[None]:
     # No count depends on how kernels are drawn, and tracing that takes time.
     zeros = nn.initializers.zeros_init()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mobilenet_v2, "kernel_initializers", lambda name: (zeros, zeros))
+        patch.setattr(network_module, "kernel_initializers", lambda name: Initializers(zeros, zeros, zeros))
         yield
 
 
@@ -87,11 +89,8 @@ def test_widths_of_equal_cost_match_the_counts(entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("entry", COUNTS["deep"], ids=name)
 def test_deeper_networks_match_the_counts(entry: dict[str, Any]) -> None:
-    # Their stem stays at 32 channels, so it is given in units of the width.
     stages = tuple(Stage(*row)._replace(repeats=n) for row, n in zip(PAPER_STAGES, entry["row_repeats"], strict=True))
-    model = MobileNetV2(
-        width_multiplier=entry["width"], stages=stages, stem_channels=round(32 / entry["width"]), head_rule="fixed"
-    )
+    model = MobileNetV2(width_multiplier=entry["width"], stages=stages, stem_rule="fixed", head_rule="fixed")
     assert_totals(counted(model), entry)
     assert {str(size): counted(model, size).multiply_adds for size in SIZES} == entry["madds"]
     stem, *blocks, _, _ = counted(model).blocks

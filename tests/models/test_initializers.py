@@ -24,30 +24,32 @@ def deviation(initializer: Any, shape: tuple[int, ...]) -> float:
     ],
 )
 def test_torchvision_scales_convolutions_by_their_fan_out(shape: tuple[int, ...], expected: float) -> None:
-    convolution, _ = kernel_initializers("torchvision")
+    convolution = kernel_initializers("torchvision").convolution
     assert deviation(convolution, shape) == pytest.approx(expected, rel=0.02)
 
 
 def test_torchvision_draws_a_depthwise_kernel_of_96_channels_at_0_048() -> None:
-    convolution, _ = kernel_initializers("torchvision")
+    convolution = kernel_initializers("torchvision").convolution
     kernels = [convolution(jax.random.key(seed), (3, 3, 1, 96), np.float32) for seed in range(20)]
     assert np.std(kernels) == pytest.approx(0.0481, rel=0.03)
 
 
 def test_torchvision_draws_the_classifier_at_0_01() -> None:
-    _, classifier = kernel_initializers("torchvision")
+    classifier = kernel_initializers("torchvision").classifier
     assert deviation(classifier, (1280, 100)) == pytest.approx(0.01, rel=0.02)
 
 
 def test_slim_draws_every_kernel_at_0_09_cut_at_two_deviations() -> None:
-    for initializer, shape in zip(kernel_initializers("slim"), [(3, 3, 1, 8192), (1280, 100)], strict=True):
+    for initializer, shape in zip(
+        kernel_initializers("slim"), [(1, 1, 256, 512), (3, 3, 1, 8192), (1280, 100)], strict=True
+    ):
         assert deviation(initializer, shape) == pytest.approx(0.0792, rel=0.01)
         assert np.abs(initializer(jax.random.key(0), shape, np.float32)).max() <= 0.18
 
 
 def test_an_unknown_initialization_is_refused_by_name() -> None:
-    unknown: Any = "keras"
-    with pytest.raises(ValueError, match="'torchvision' or 'slim', got 'keras'"):
+    unknown: Any = "kaiming"
+    with pytest.raises(ValueError, match=r"one of 'torchvision', 'slim', .*, got 'kaiming'"):
         kernel_initializers(unknown)
 
 
