@@ -1,6 +1,5 @@
 """Which network a file's arrays are of: width, head and classes, told from their shapes."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from flax.traverse_util import flatten_dict
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.layers import head_channels, make_divisible
+from mobilenet_v2.models.mobilenet_v1 import V1_STAGES
 from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES, MobileNetV2
 from mobilenet_v2.weights.arrays import Arrays, first
 
@@ -44,13 +44,28 @@ def mobilenet_v2_fields(file: str, arrays: Arrays, repeats: tuple[int, ...]) -> 
     raise WeightsError(f"{file!r} has {found} channels in its stages, as no width multiplier of MobileNetV2 gives")
 
 
+def mobilenet_v1_fields(file: str, arrays: Arrays) -> dict[str, Any]:
+    """`MobileNetV1`'s attributes of which the shapes speak.
+
+    Raises:
+      WeightsError: if no width has these channels.
+    """
+    rows = [row.channels for row in V1_STAGES for _ in range(row.repeats)]
+    found = [arrays[f"params/block_{index:02d}/pointwise/conv/kernel"].shape[-1] for index in range(len(rows))]
+    for width in _WIDTHS:
+        if found == [max(8, int(channels * width)) for channels in rows]:
+            return {"width_multiplier": width}
+    raise WeightsError(f"{file!r} has {found} channels in its blocks, as no width multiplier of MobileNetV1 gives")
+
+
 def check_shapes(file: str, model: nn.Module, arrays: Arrays) -> None:
     """Compares the arrays with what `model.init` makes.
 
     Raises:
       WeightsError: names the arrays that are missing, unexpected or of another shape.
     """
-    channels = arrays["params/stem/conv/kernel"].shape[2]
+    stem = arrays.get("params/stem/conv/kernel")
+    channels = stem.shape[2] if stem is not None and stem.ndim == 4 else 3
     image = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
     tree: Any = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
     leaves: dict[str, Any] = flatten_dict(tree, sep="/")
@@ -68,20 +83,16 @@ def check_shapes(file: str, model: nn.Module, arrays: Arrays) -> None:
         )
 
 
-def build_fields(model: nn.Module) -> Mapping[str, Any]:
-    """The attributes of a network by name: what `build_model` makes it of again."""
-    return {name: value for name, value in vars(model).items() if name in type(model).__dataclass_fields__}
-
-
 def _stage_widths(arrays: Arrays, repeats: tuple[int, ...]) -> list[int]:
     lasts = np.cumsum(repeats) - 1
     return [arrays[f"params/block_{last:02d}/project/conv/kernel"].shape[-1] for last in lasts]
 
 
 def _stem_field(arrays: Arrays, width: float, divisor: int) -> dict[str, Any]:
-    """timm's 110d and 120d keep the stem at 32 channels: as many as, scaled by the width, round to that."""
-    found, usual = arrays["params/stem/conv/kernel"].shape[-1], MobileNetV2.stem_channels
-    return {"stem_channels": usual if found == make_divisible(usual * width, divisor) else round(found / width)}
+    """timm's 110d and 120d keep the stem at 32 channels."""
+    scaled = make_divisible(MobileNetV2.stem_channels * width, divisor)
+    found = arrays["params/stem/conv/kernel"].shape[-1]
+    return {"stem_rule": "scaled"} if found == scaled else {"stem_rule": "fixed", "stem_channels": found}
 
 
 def _head_fields(file: str, arrays: Arrays, width: float, divisor: int) -> dict[str, Any]:

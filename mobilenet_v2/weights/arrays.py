@@ -11,7 +11,7 @@ Arrays = dict[str, np.ndarray]
 
 # The largest MobileNet with its optimizer's slots takes a tenth of this.
 MAX_BYTES = 2**31
-_SHOWN = 3
+_SHOWN, _LONGEST = 3, 80
 
 
 class Budget:
@@ -50,5 +50,5 @@ def check_values(file: str, arrays: Arrays) -> None:
 def first(names: Iterable[str]) -> str:
     """The first names for a message: `'a', 'b', 'c', … (259 in all)`."""
     listed = list(names)
-    shown = ", ".join(repr(name) for name in listed[:_SHOWN]) or "none"
+    shown = ", ".join(repr(name[:_LONGEST]) for name in listed[:_SHOWN]) or "none"
     return shown if len(listed) <= _SHOWN else f"{shown}, … ({len(listed)} in all)"

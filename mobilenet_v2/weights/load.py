@@ -15,7 +15,7 @@ from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.initializers import kernel_initializers
 from mobilenet_v2.weights import hub, name_map, native, sources
-from mobilenet_v2.weights.architecture import check_shapes, mobilenet_v2_fields
+from mobilenet_v2.weights.architecture import check_shapes, mobilenet_v1_fields, mobilenet_v2_fields
 from mobilenet_v2.weights.arrays import Arrays, check_values, first
 from mobilenet_v2.weights.reading import Contents, read_file
 from mobilenet_v2.weights.sources import huggingface
@@ -51,7 +51,7 @@ def load_pretrained(
     Args:
       name: a file, a folder with one, a TensorFlow checkpoint's prefix, or OWNER/NAME on the HuggingFace hub.
       num_classes: of the classifier. Where the file has another number, a new one is drawn; of 1001 classes the
-        background, class 0, is dropped for 1000. None keeps the file's.
+        background, class 0, is dropped for 1000. None keeps the file's; 0 leaves the classifier out.
       revision, cache_dir, offline: of the hub, see `hub.fetch`.
       seed: of the new classifier.
       fields: attributes of the network that shall not be the source's.
@@ -127,7 +127,11 @@ def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
         )
     source, arrays = recognised
     ours, repeats = name_map.to_ours(name, source, arrays)
-    stated: dict[str, Any] = {**source.fields, **mobilenet_v2_fields(name, ours, repeats), "dtype": "float32"}
+    stated = source.fields()
+    if source.architecture == "mobilenet_v1":
+        stated |= mobilenet_v1_fields(name, ours)
+    else:
+        stated |= mobilenet_v2_fields(name, ours, repeats)
     beside = contents.path.with_name("config.json")
     if source is huggingface.HUGGINGFACE and beside.is_file():
         stated |= huggingface.fields_of_config(beside.read_text())
@@ -136,26 +140,35 @@ def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
     return Imported(build_model({**stated, **(fields or {})}), ours, source.name)
 
 
+def _feature_count(arrays: Arrays) -> int:
+    """Channels that are pooled: of the head, or of MobileNetV1's last block."""
+    last = max(name for name in arrays if name.startswith("params/block_") and name.endswith("bn/scale"))
+    return arrays.get("params/head/bn/scale", arrays[last]).shape[0]
+
+
 def _with_classes(
     imported: Imported, num_classes: int | None, seed: int, report: Callable[[str], None]
 ) -> tuple[nn.Module, Arrays]:
     """The network with so many classes."""
     model, arrays, source = imported
     found = arrays["params/classifier/bias"].shape[0] if "params/classifier/bias" in arrays else None
-    if found is None and num_classes is None:
+    if found is None and num_classes is None and model.num_classes:
         raise WeightsError(
             f"these weights of {source} have no classifier; num_classes must say how many classes it has"
         )
     if num_classes is None or num_classes == found:
         return model, arrays
+    backbone = {name: array for name, array in arrays.items() if not name.startswith("params/classifier/")}
+    if num_classes == 0:
+        return model.clone(num_classes=0), backbone
     if (found, num_classes) == _BACKGROUND:
         report("of 1001 classes the background, class 0, is dropped")
         kernel, bias = arrays["params/classifier/kernel"][:, 1:], arrays["params/classifier/bias"][1:]
     else:
         report(f"the classifier of {found or 'no'} classes is replaced by a new one of {num_classes}, seed {seed}")
-        _, initializer = kernel_initializers(model.initialization)
-        features = arrays["params/head/conv/kernel"].shape[-1]
+        initializer = kernel_initializers(model.initialization).classifier
+        features = _feature_count(arrays)
         kernel = np.asarray(initializer(jax.random.key(seed), (features, num_classes), jnp.float32))
         bias = np.zeros(num_classes, np.float32)
     classifier = {"params/classifier/kernel": kernel, "params/classifier/bias": bias}
-    return model.clone(num_classes=num_classes), {**arrays, **classifier}
+    return model.clone(num_classes=num_classes), {**backbone, **classifier}

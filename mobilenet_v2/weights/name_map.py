@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models.variants import find_variant
 from mobilenet_v2.weights.arrays import Arrays, first
 
 # Blocks in each of the paper's seven stages (Table 2).
@@ -98,7 +99,8 @@ class Source:
       stem: the name of the stem's convolution, by which a file is recognised, with `mark` in some other name.
       layers: the network's layers in order, for so many blocks in each stage.
       classifier: its name.
-      fields: of the network, as the source builds it: what its arrays do not show.
+      variant: one of its networks, by name in `models.variants`: of what its arrays do not show.
+      changes: fields in which its networks differ from that.
       canonical: the file's arrays under the names of `layers`, without what is no weight of the network.
       repeats: blocks in each stage, from the names in a file.
       classifier_as_conv: it is a 1×1 convolution.
@@ -110,11 +112,16 @@ class Source:
     stem: str
     layers: Callable[[tuple[int, ...]], Iterator[Layer]]
     classifier: str
-    fields: Mapping[str, Any]
+    variant: str
     mark: str = ""
     canonical: Callable[[Arrays], Arrays] = dict
     repeats: Callable[[Collection[str]], tuple[int, ...]] = lambda names: PAPER_REPEATS
     classifier_as_conv: bool = False
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """The source's own fields of a network: padding, batch norm's constants, dropout, initialisation."""
+        return {**find_variant(self.variant).model, **self.changes}
 
     def recognises(self, names: Collection[str]) -> bool:
         """Whether these are the names of a file of this source."""

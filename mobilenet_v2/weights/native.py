@@ -3,16 +3,16 @@
 import json
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import WeightsError, nearest
-from mobilenet_v2.models.build import build_model
+from mobilenet_v2.models.activations import ActivationName, activation
+from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
 from mobilenet_v2.weights import safetensors_file
-from mobilenet_v2.weights.architecture import build_fields
 from mobilenet_v2.weights.arrays import Arrays
 
 FORMAT = "mobilenet_v2 1"
@@ -25,7 +25,7 @@ class Description(NamedTuple):
     source: str
 
 
-def write(path: pathlib.Path, model: nn.Module, arrays: Arrays, source: str) -> None:
+def write(path: pathlib.Path, model: Any, arrays: Arrays, source: str) -> None:
     """Writes the pair: first the description, without which the weights would not be read.
 
     Raises:
@@ -83,18 +83,21 @@ def _check_field(file: str, name: str, value: Any) -> None:
         raise WeightsError(f"{file!r} states {name} {value!r}, must be {known[name].allowed}")
 
 
-def _to_json(model: nn.Module) -> dict[str, Any]:
+def _to_json(model: Any) -> dict[str, Any]:
     """The network's fields as a config states them."""
-    fields = dict(build_fields(model)) | {"dtype": jnp.dtype(getattr(model, "dtype", jnp.float32)).name}
-    stated = {f"model.{name}": value for name, value in fields.items() if f"model.{name}" in FIELDS}
-    for name, value in stated.items():
-        if not FIELDS[name].accepts(_plain(value)):
-            raise WeightsError(f"{name} is {value!r}, must be {FIELDS[name].allowed} to be written")
-    default = type(model)()
-    unsaid = [n for n in fields if f"model.{n}" not in FIELDS and fields[n] != getattr(default, n)]
-    if unsaid:
-        raise WeightsError(f"the network has {unsaid[0]} {fields[unsaid[0]]!r}, which no config can state")
-    return {name.removeprefix("model."): value for name, value in stated.items()}
+    fields = {name: _plain(getattr(model, name)) for name in sorted(attributes_of(type(model)))}
+    fields["name"] = next(name for name, network in NETWORKS.items() if network is type(model))
+    fields["dtype"] = jnp.dtype(model.dtype).name
+    named = [name for name in get_args(ActivationName) if activation(name) is model.activation]
+    fields["activation"] = named[0] if named else model.activation
+    for name, value in list(fields.items()):
+        if f"model.{name}" in FIELDS and not FIELDS[f"model.{name}"].accepts(value):
+            raise WeightsError(f"{name} is {value!r}, must be {FIELDS[f'model.{name}'].allowed} to be written")
+        if f"model.{name}" not in FIELDS and value == getattr(type(model), name):
+            del fields[name]
+        elif f"model.{name}" not in FIELDS:
+            raise WeightsError(f"the network has {name} {value!r}, which no config can state")
+    return fields
 
 
 def _plain(value: Any) -> Any:

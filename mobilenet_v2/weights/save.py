@@ -66,7 +66,7 @@ def save_weights(
 def _report_differences(model: nn.Module, source: Source, report: Callable[[str], None]) -> None:
     """Names don't carry padding and epsilon, under others of which weights lose their accuracy."""
     for field in ("padding", "batch_norm_epsilon"):
-        ours, theirs = getattr(model, field), source.fields[field]
+        ours, theirs = getattr(model, field), source.fields()[field]
         if ours != theirs:
             report(f"these weights need {field} {ours!r}; {source.name}'s own network has {theirs!r}")
 

@@ -11,6 +11,7 @@ from mobilenet_v2.errors import WeightsError
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER_SIZE, _TRAILER_SIZE = 48, 5
+_LONGEST_KEY = 4096
 
 
 def is_table(content: bytes) -> bool:
@@ -29,8 +30,12 @@ def entries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise WeightsError("it does not end as a TensorFlow checkpoint's index does")
     _, position = _handle(content, len(content) - _FOOTER_SIZE)
     index, _ = _handle(content, position)
+    total = 0
     for _, value in _block(content, index):
         data, _ = _handle(value, 0)
+        total += data[1]
+        if total > len(content):
+            raise WeightsError("its blocks overlap")
         yield from _block(content, data)
 
 
@@ -72,5 +77,7 @@ def _block(content: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, byt
         length, position = varint(block, position)
         key = key[:shared] + block[position : position + rest]
         position += rest
+        if len(key) > _LONGEST_KEY:
+            raise WeightsError("it holds a name longer than any variable has")
         yield key, block[position : position + length]
         position += length

@@ -39,7 +39,7 @@ def read(index: pathlib.Path) -> Arrays:
         raise WeightsError(f"{index.name!r} is larger than the index of any checkpoint")
     try:
         table = {key.decode(): value for key, value in entries(index.read_bytes())}
-        shards = _fields(table.pop("", b"")).get(1, [1])[0]
+        shards = _integer(_fields(table.pop("", b"")), 1, default=1)
         found = {name: _entry(value) for name, value in table.items()}
     except WeightsError as error:
         raise WeightsError(f"{index.name!r} is no whole checkpoint index: {error}") from error
@@ -69,9 +69,16 @@ def _array(index: pathlib.Path, name: str, entry: _Entry, shards: int) -> np.nda
 def _entry(message: bytes) -> _Entry:
     fields = _fields(message)
     shape = fields.get(2, [b""])[0]
-    dims = tuple(_fields(dim).get(1, [0])[0] for dim in _fields(shape).get(2, []))
-    dtype, shard, offset, size = (fields.get(number, [0])[0] for number in (1, 3, 4, 5))
+    dims = tuple(_integer(_fields(dim), 1) for dim in _fields(shape).get(2, []))
+    dtype, shard, offset, size = (_integer(fields, number) for number in (1, 3, 4, 5))
     return _Entry(dtype, dims, shard, offset, size)
+
+
+def _integer(fields: dict[int, list[Any]], number: int, default: int = 0) -> int:
+    value = fields.get(number, [default])[0]
+    if not isinstance(value, int):
+        raise ValueError(f"field {number} is no integer")
+    return value
 
 
 def _fields(message: bytes) -> dict[int, list[Any]]:

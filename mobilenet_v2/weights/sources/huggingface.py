@@ -52,8 +52,6 @@ def with_prefix(arrays: Arrays) -> Arrays:
     return {f"{_PREFIX}{name}": array for name, array in arrays.items()}
 
 
-# transformers/models/mobilenet_v2: its momentum, .003 in Flax's terms, is the one meant for TensorFlow, and its dropout
-# is slim's keep probability.
 HUGGINGFACE = Source(
     name="huggingface",
     architecture="mobilenet_v2",
@@ -61,6 +59,6 @@ HUGGINGFACE = Source(
     stem=f"{_PREFIX}conv_stem.first_conv.convolution",
     layers=_layers,
     classifier="classifier",
-    fields={"padding": "same", "batch_norm_epsilon": 1e-3, "batch_norm_momentum": 0.003, "dropout_rate": 0.8},
+    variant="hf/mobilenet_v2_100",
     canonical=with_prefix,
 )

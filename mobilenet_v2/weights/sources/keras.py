@@ -9,7 +9,7 @@ from mobilenet_v2.weights.name_map import KERAS, PAPER_REPEATS, Layer, Source
 
 _V1_BLOCKS = 13
 _KERAS_LEAVES = ("/kernel", "/gamma")
-_NUMBERED = re.compile(r"(conv2d|depthwise_conv2d|batch_normalization|dense):(\d+)/(\d+)")
+_NUMBERED = re.compile(r"(conv2d|depthwise_conv2d|batch_normalization|dense):(\d{1,6})/(\d{1,6})")
 
 
 def canonical(arrays: Arrays) -> Arrays:
@@ -85,7 +85,7 @@ def _with_classifier(arrays: Arrays) -> Arrays:
     kernel, bias = (arrays[f"{biased[0]}/{leaf}"] for leaf in ("kernel", "bias"))
     if "conv1/kernel" not in arrays:
         return {**rest, "predictions/kernel": kernel, "predictions/bias": bias}
-    return {**rest, "conv_preds/kernel": kernel.reshape(1, 1, *kernel.shape[-2:]), "conv_preds/bias": bias}
+    return {**rest, "conv_preds/kernel": kernel[None, None] if kernel.ndim == 2 else kernel, "conv_preds/bias": bias}
 
 
 def _v2_layers(repeats: tuple[int, ...]) -> Iterator[Layer]:
@@ -113,7 +113,7 @@ KERAS_V2 = Source(
     stem="Conv1",
     layers=_v2_layers,
     classifier="predictions",
-    fields={"padding": "same", "batch_norm_epsilon": 1e-3, "batch_norm_momentum": 0.999, "dropout_rate": 0.0},
+    variant="keras/mobilenet_v2_100",
     canonical=canonical,
 )
 KERAS_V1 = Source(
@@ -123,7 +123,7 @@ KERAS_V1 = Source(
     stem="conv1",
     layers=_v1_layers,
     classifier="conv_preds",
-    fields={"padding": "keras", "batch_norm_epsilon": 1e-3, "batch_norm_momentum": 0.99, "dropout_rate": 0.001},
+    variant="keras/mobilenet_v1_100",
     canonical=canonical,
     classifier_as_conv=True,
 )

@@ -50,7 +50,7 @@ SLIM_V2 = Source(
     stem="MobilenetV2/Conv",
     layers=_v2_layers,
     classifier="MobilenetV2/Logits/Conv2d_1c_1x1",
-    fields={"padding": "same", "batch_norm_epsilon": 1e-3, "batch_norm_momentum": 0.997, "dropout_rate": 0.2},
+    variant="slim/mobilenet_v2_100",
     canonical=averaged,
     classifier_as_conv=True,
 )
@@ -61,7 +61,7 @@ SLIM_V1 = Source(
     stem="MobilenetV1/Conv2d_0",
     layers=_v1_layers,
     classifier="MobilenetV1/Logits/Conv2d_1c_1x1",
-    fields={"padding": "same", "batch_norm_epsilon": 1e-3, "batch_norm_momentum": 0.9997, "dropout_rate": 0.001},
+    variant="slim/mobilenet_v1_100",
     canonical=averaged,
     classifier_as_conv=True,
 )

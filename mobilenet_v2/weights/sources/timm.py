@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from mobilenet_v2.weights.name_map import TORCH, Layer, Source
 
-_BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)\.")
+_BLOCK = re.compile(r"blocks\.(\d{1,6})\.(\d{1,6})\.")
 
 
 def _layers(repeats: tuple[int, ...]) -> Iterator[Layer]:
@@ -41,6 +41,6 @@ TIMM = Source(
     mark="blocks.0.0.conv_dw.",
     layers=_layers,
     classifier="classifier",
-    fields={"padding": "symmetric", "batch_norm_epsilon": 1e-5, "batch_norm_momentum": 0.9, "dropout_rate": 0.0},
+    variant="timm/mobilenetv2_100",
     repeats=_repeats,
 )

@@ -4,9 +4,6 @@ from collections.abc import Iterator
 
 from mobilenet_v2.weights.name_map import TORCH, Layer, Source
 
-# torchvision/models/mobilenetv2.py
-_FIELDS = {"padding": "symmetric", "batch_norm_epsilon": 1e-5, "batch_norm_momentum": 0.9, "dropout_rate": 0.2}
-
 
 def _layers(repeats: tuple[int, ...]) -> Iterator[Layer]:
     """The stem is `features.0`, the head the last of `features`; ConvBNReLU nests once more."""
@@ -40,7 +37,7 @@ TORCHVISION = Source(
     mark="features.1.conv.0.0.",
     layers=_layers,
     classifier="classifier.1",
-    fields=_FIELDS,
+    variant="torchvision/mobilenet_v2_100",
 )
 
 # github.com/d-li14/mobilenetv2.pytorch
@@ -52,5 +49,6 @@ D_LI14 = Source(
     mark="features.1.conv.0.weight",
     layers=_flat_layers,
     classifier="classifier",
-    fields={**_FIELDS, "dropout_rate": 0.0},
+    variant="torchvision/mobilenet_v2_100",
+    changes={"dropout_rate": 0.0},
 )
