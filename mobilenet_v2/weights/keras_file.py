@@ -14,7 +14,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5o
+from h5py import h5o  # pyrefly: ignore[missing-module-attribute]
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights.arrays import MAX_BYTES, Arrays, Budget
