@@ -8,8 +8,8 @@
 
 Every contestant is a process of its own and takes its steps in turn with the others; a ratio is the median over
 rounds of the quotient within a round. The last line is one JSON object. "torch" is the better of eager channels_last
-and torch.compile as a user starts it; "torch_keep" the better of both with malloc told to keep freed memory, as our
-commands tell it (`mobilenet_v2/process.py`).
+and torch.compile as a user starts it; "torch_fast_malloc" the better of both with the malloc that our commands load
+(`mobilenet_v2/process.py`). "ours_split" is ours with one CPU device a core and the batch split over them.
 """
 
 import argparse
@@ -33,13 +33,14 @@ CASES = {
     "infer_224": ("infer", 224, 32, 1.0),
 }
 CONTESTANTS: dict[str, dict[str, Any]] = {
-    "ours": {"keep": True},
+    "ours": {"fast_malloc": True},
+    "ours_split": {"fast_malloc": True, "split": True},
     "ours_default_malloc": {},
-    "ours_unfused": {"formulation": "shifted", "keep": True},
+    "ours_unfused": {"formulation": "shifted", "fast_malloc": True},
     "torch_eager": {"compiled": False},
     "torch_compile": {"compiled": True},
-    "torch_eager_keep": {"compiled": False, "keep": True},
-    "torch_compile_keep": {"compiled": True, "keep": True},
+    "torch_eager_fast_malloc": {"compiled": False, "fast_malloc": True},
+    "torch_compile_fast_malloc": {"compiled": True, "fast_malloc": True},
     "stock": {"stock": True},
 }
 
@@ -48,10 +49,15 @@ class Worker:
     """A contestant in its own process, which takes as many steps as it is told to and says how long they took."""
 
     def __init__(self, case: tuple[str, int, int, float], options: dict[str, Any], cores: int, device: str):
-        task = json.dumps({"case": case, "arguments": options, "cores": cores, "device": device})
+        arguments, environment = dict(options), dict(os.environ)
+        if arguments.pop("fast_malloc", False):
+            environment |= process.fast_malloc()
+        if arguments.pop("split", False):
+            environment["JAX_NUM_CPU_DEVICES"] = str(cores or os.cpu_count() or 1)
+        task = json.dumps({"case": case, "arguments": arguments, "cores": cores, "device": device})
         command = [sys.executable, "-m", "benchmarks.step_time", "--worker", task]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self._process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
         self.failed = self._read() is None
 
     def seconds_per_step(self, steps: int) -> float:
@@ -79,9 +85,7 @@ class Worker:
 
 def work(task: dict[str, Any]) -> None:
     """What a worker's process does: prepares a step, then answers each number on stdin with seconds a step."""
-    cores, device, arguments = task["cores"], task["device"], dict(task["arguments"])
-    if arguments.pop("keep", False):
-        process.keep_freed_memory()
+    cores, device, arguments = task["cores"], task["device"], task["arguments"]
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-cores:]))
     from benchmarks import contestants
@@ -119,9 +123,11 @@ def measure(name: str, contestants: list[str], rounds: int, cores: int, device: 
     if "ours" not in workers:
         raise RuntimeError(f"{name}: ours did not start; its error stands above")
     result: dict[str, Any] = {"seconds": {who: statistics.median(t[who] for t in turns) for who in workers}}
+    if "ours_split" in workers:
+        result["split_to_ours"] = round(statistics.median(t["ours_split"] / t["ours"] for t in turns), 3)
     groups = {
         "torch": ("torch_eager", "torch_compile"),
-        "torch_keep": ("torch_eager_keep", "torch_compile_keep"),
+        "torch_fast_malloc": ("torch_eager_fast_malloc", "torch_compile_fast_malloc"),
         "stock": ("stock",),
     }
     for group, members in groups.items():

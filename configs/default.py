@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.data.validation_split = "validation"  # scored every `train.evaluate_every` steps
     config.data.test_split = placeholder(str)  # scored once, at the end; None: there is none
     config.data.image_size = 224  # pixels, of square images
+    config.data.channels = 3  # RGB; 1 is grey, with one number in mean and std
     config.data.mean = (0.5, 0.5, 0.5)  # per channel, of pixels in [0, 1]; subtracted on the device
     config.data.std = (0.5, 0.5, 0.5)  # divided by, likewise
     config.data.flip = True  # mirror half of the training images

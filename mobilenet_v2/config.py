@@ -37,20 +37,16 @@ def validate(config: ConfigDict) -> None:
         if not field.accepts(values[name]):
             raise ConfigError(f"config.{name} is {values[name]!r}, must be {field.allowed}")
     _validate_model(config)
+    _validate_data(config)
     _validate_training(config)
 
 
 def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:
-    """Checks that every device gets the same number of rows of every (micro-)batch, and that blocks can be split.
+    """Checks that every device gets the same number of rows of every (micro-)batch.
 
     Raises:
       ConfigError: if it would not, with the nearest batch sizes that would do.
     """
-    if config.model.formulation == "fused" and device_count > 1:
-        raise ConfigError(
-            f"config.model.formulation is 'fused', must be 'auto', 'lax' or 'shifted' on {device_count} devices: "
-            "every device would compute the whole batch"
-        )
     rows = device_count * config.train.accumulation_steps
     batch_size = config.train.batch_size
     if batch_size % rows == 0:
@@ -176,6 +172,15 @@ def _refuse_ablations(config: ConfigDict) -> None:
             raise ConfigError(
                 f"config.model.{name} is {config.model[name]!r}, must be {plain!r} where config.model.name is "
                 f"{config.model.name!r}, which has no such thing"
+            )
+
+
+def _validate_data(config: ConfigDict) -> None:
+    for name in ("mean", "std"):
+        if len(config.data[name]) != config.data.channels:
+            raise ConfigError(
+                f"config.data.{name} is {config.data[name]!r}, must have as many numbers as "
+                f"config.data.channels, {config.data.channels}"
             )
 
 

@@ -60,10 +60,10 @@ def _or_none(field: Field) -> Field:
     return Field(f"{field.allowed}, or None", lambda v: v is None or field.accepts(v))
 
 
-def _three(field: Field) -> Field:
+def _channels(field: Field) -> Field:
     return Field(
-        f"a tuple of three, each {field.allowed}",
-        lambda v: isinstance(v, tuple) and len(v) == 3 and all(map(field.accepts, v)),
+        f"a tuple of three, or of one for grey images, each {field.allowed}",
+        lambda v: isinstance(v, tuple) and len(v) in (1, 3) and all(map(field.accepts, v)),
     )
 
 
@@ -133,8 +133,9 @@ FIELDS = {
     "data.validation_split": _text(),
     "data.test_split": _or_none(_text()),
     "data.image_size": _integer(1),
-    "data.mean": _three(_number("a number in [0, 1]", lambda v: 0 <= v <= 1)),
-    "data.std": _three(_positive()),
+    "data.channels": Field("3 or 1", lambda v: type(v) is int and v in (3, 1)),
+    "data.mean": _channels(_number("a number in [0, 1]", lambda v: 0 <= v <= 1)),
+    "data.std": _channels(_positive()),
     "data.flip": _boolean(),
     "data.rotation": _number("degrees in [0, 180]", lambda v: 0 <= v <= 180),
     "data.zoom": _fraction(),

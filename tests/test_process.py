@@ -1,4 +1,3 @@
-import ctypes
 import pathlib
 import resource
 import subprocess
@@ -9,7 +8,6 @@ import pytest
 from mobilenet_v2 import process
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-GLIBC = hasattr(ctypes.CDLL(None), "mallopt")
 
 # Takes and frees 64 MB again and again, as a training step does, in a thread that is not the main one, as XLA does.
 FAULTS = """
@@ -30,16 +28,29 @@ def command(argv):
 sys.exit(process.execute(command, sys.argv))
 """
 
+# Says how often it was started, by a file that every start lengthens, and with which arguments.
+STARTS = """
+import sys
+from mobilenet_v2 import process
+assert "jax" not in sys.modules
+with open(sys.argv[1], "a") as file:
+    file.write("started\\n")
+sys.exit(process.execute(lambda argv: print(*argv[2:], len(open(argv[1]).readlines())), sys.argv))
+"""
+
+
+def python(script: str, *arguments: str, **environment: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", script, *arguments]
+    return subprocess.run(
+        command, cwd=REPOSITORY, env={"PATH": "", **environment}, check=True, capture_output=True, text=True
+    ).stdout
+
 
 def page_faults(*flags: str, **environment: str) -> int:
-    command = [sys.executable, "-c", FAULTS, *flags]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env={"PATH": "", **environment}, check=True, capture_output=True, text=True
-    )
-    return int(done.stdout)
+    return int(python(FAULTS, *flags, **environment))
 
 
-@pytest.mark.skipif(not GLIBC, reason="needs glibc's malloc")
+@pytest.mark.skipif(not process.fast_malloc(), reason="needs mimalloc, on Linux")
 def test_a_command_keeps_freed_memory_unless_told_otherwise() -> None:
     block = (64 << 20) // resource.getpagesize()
     kept = page_faults()
@@ -48,25 +59,46 @@ def test_a_command_keeps_freed_memory_unless_told_otherwise() -> None:
     assert page_faults(MALLOC_ARENA_TEST="8") - kept > 10 * block
 
 
-def test_importing_the_library_leaves_malloc_alone_and_commands_set_it_before_jax_is_imported() -> None:
+@pytest.mark.skipif(not process.fast_malloc(), reason="needs mimalloc, on Linux")
+def test_a_command_starts_again_once_with_the_same_arguments(tmp_path: pathlib.Path) -> None:
+    assert python(STARTS, str(tmp_path / "again"), "--flag", "a b") == "--flag a b 2\n"
+    assert python(STARTS, str(tmp_path / "told"), "--flag", LD_PRELOAD="") == "--flag 1\n"
+
+
+def test_what_the_environment_says_of_mimalloc_stands() -> None:
     script = (
-        "import sys, mobilenet_v2, mobilenet_v2.process as process\n"
-        "assert 'jax' not in sys.modules\n"
-        "process.keep_freed_memory = lambda: print('kept', 'jax' in sys.modules)\n"
-        "process.execute(lambda argv: None, ['train.py'])\n"
-        "process.execute(lambda argv: None, ['train.py', '--default_malloc'])\n"
+        "import os, sys\n"
+        "from mobilenet_v2 import process\n"
+        "sys.exit(process.execute(lambda argv: print(os.environ['MIMALLOC_PURGE_DELAY']), sys.argv))\n"
     )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, cwd=REPOSITORY, env={"PATH": ""}, check=True, capture_output=True, text=True)
-    assert done.stdout == "kept False\n"
+    assert python(script, MIMALLOC_PURGE_DELAY="7") == "7\n"
 
 
-def test_where_there_is_no_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process.ctypes, "CDLL", lambda name: object())
-    assert process.keep_freed_memory() is False
+def test_importing_the_library_neither_imports_jax_nor_starts_anything_again() -> None:
+    python("import sys, mobilenet_v2, mobilenet_v2.process\nassert 'jax' not in sys.modules\n")
 
 
-def test_the_exit_status_is_the_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "keep_freed_memory", lambda: True)
+def test_a_process_that_has_jax_already_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process.os, "execve", lambda *arguments: pytest.fail("replaced the process of the tests"))
+    for name in ("LD_PRELOAD", "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+    assert process.execute(lambda argv: None, ["train.py"]) == 0
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_other_systems_keep_their_malloc(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process.sys, "platform", platform)
+    assert process.fast_malloc() == {}
+
+
+def test_without_mimalloc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise process.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(process.importlib.metadata, "files", missing)
+    assert process.fast_malloc() == {}
+
+
+def test_the_exit_status_is_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert process.execute(lambda argv: print(argv[1]), ["train.py", "--flag"]) == 0
     assert capsys.readouterr().out == "--flag\n"

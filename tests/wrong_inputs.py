@@ -33,6 +33,12 @@ WRONG_VALUES = {
         ["--config.model.head_rule=wide"],
         ["config.model.head_rule", "'wide'", "'paper', 'shrink', 'fixed'"],
     ),
+    "network": (["--config.model.name=resnet"], ["config.model.name", "'resnet'", "'mobilenet_v2', 'mobilenet_v1'"]),
+    "output stride": (["--config.model.output_stride=12"], ["config.model.output_stride", "12", "2, 4, 8, 16, 32"]),
+    "ablation of V1": (
+        ["--config.model.name=mobilenet_v1", "--config.model.residual=none"],
+        ["config.model.residual", "'none'", "'bottlenecks'", "'mobilenet_v1'"],
+    ),
     "dtype": (["--config.model.dtype=float16"], ["config.model.dtype", "'float16'", "'float32', 'bfloat16'"]),
     "padding": (["--config.model.padding=valid"], ["config.model.padding", "'valid'", "'same', 'symmetric'"]),
     "schedule": (["--config.optimizer.schedule=step"], ["config.optimizer.schedule", "'step'", "'cosine', 'constant'"]),

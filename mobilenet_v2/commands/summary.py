@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> None:
     flags = command_line.parse(argv, __doc__, required=["config"], switches=["json"])
     config = flags.config
     validate(config)
-    counted = cost.count(build_model(config.model), config.data.image_size)
+    counted = cost.count(build_model(config.model), config.data.image_size, config.data.channels)
     if flags.json:
         totals = ("parameters", "batch_stats", "multiply_adds", "peak_bytes")
         print(json.dumps({name: getattr(counted, name) for name in totals} | dataclasses.asdict(counted)))

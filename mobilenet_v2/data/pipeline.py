@@ -27,7 +27,7 @@ def training_batches(
       process_index, process_count: this host, and how many share a global batch.
     """
     data = config.data
-    augment = Augment(data.image_size, data.rotation, data.zoom, data.shift, data.flip)
+    augment = Augment(data.image_size, data.rotation, data.zoom, data.shift, data.flip, data.channels)
     examples = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat().random_map(augment)
     return _batched(examples, config, process_index, process_count)
 
@@ -36,8 +36,8 @@ def evaluation_batches(
     source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
 ) -> grain.IterDataset:
     """Every example once, in order; the last batch is filled up with rows of mask 0."""
-    padded = _Padded(source, config.train.batch_size)
-    examples = grain.MapDataset.source(padded).map(lambda record: example(record, config.data.image_size))
+    padded, data = _Padded(source, config.train.batch_size), config.data
+    examples = grain.MapDataset.source(padded).map(lambda record: example(record, data.image_size, data.channels))
     return _batched(examples, config, process_index, process_count)
 
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.nn import relu6
+from jax.sharding import PartitionSpec
 
 from mobilenet_v2.models import depthwise
 from mobilenet_v2.models.convolutions import at_positions, over_positions
@@ -30,30 +31,40 @@ from mobilenet_v2.models.normalization import (
     fold_expansion,
     make_norm,
     norm_gradient,
-    positions,
     unfold,
 )
+from mobilenet_v2.models.over_devices import on_each_device, positions, total
+from mobilenet_v2.models.tiles import over_tiles, tile_count
 
 Moments = tuple[jax.Array, jax.Array]  # mean and biased variance of each channel
 
-# Bytes of expanded activations in a tile: half of a 1 MB L2 cache. 1 MB was up to 1.7 times slower.
-TILE_BYTES = 512 * 1024
+# Bytes of expanded activations in a tile: a 1 MB L2 cache. Half of it is as fast on one core and slower on two.
+TILE_BYTES = 1024 * 1024
 
 
 class Settings(NamedTuple):
     """What is fixed when a block is compiled: stride and padding of its depthwise convolution, batch norm's ε.
 
-    `pads` are less than the kernel is wide.
+    `pads` are less than the kernel is wide. `axis` is the mesh axis that the batch is split over, if it is: each device
+    then loops over tiles of its own rows, and what is summed over the batch is summed over the devices as well.
     """
 
     stride: int
     pads: Pads
     epsilon: float
     tile_bytes: int = TILE_BYTES
+    axis: str | None = None
 
 
 def infer_block(settings: Settings, params: Params, x_BxHxWxC: jax.Array) -> jax.Array:
     """y with batch norm folded into the convolutions: each layer of `params` as `normalization.fold_layer` makes it."""
+    everywhere, rows, _ = _places(settings)
+    return on_each_device(settings.axis, functools.partial(_infer_rows, settings), (everywhere, rows), rows)(
+        params, x_BxHxWxC
+    )
+
+
+def _infer_rows(settings: Settings, params: Params, x: jax.Array) -> jax.Array:
     convolution, project = params["depthwise"]["conv"], params["project"]["conv"]
 
     def tile(carry: None, x: jax.Array) -> tuple[None, jax.Array]:
@@ -63,8 +74,8 @@ def infer_block(settings: Settings, params: Params, x_BxHxWxC: jax.Array) -> jax
         u = relu6(_convolve(settings, x, convolution["kernel"]) + convolution["bias"])
         return carry, at_positions(u, project["kernel"][0, 0]) + project["bias"]
 
-    count = _tile_count(settings, x_BxHxWxC, convolution["kernel"].shape[-1])
-    return _over_tiles(tile, None, x_BxHxWxC, count)[1]
+    count = tile_count(x, convolution["kernel"].shape[-1], settings.tile_bytes)
+    return over_tiles(tile, None, x, count)[1]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -82,37 +93,63 @@ def train_block(settings: Settings, params: Params, x_BxHxWxC: jax.Array) -> tup
 
 
 def _forward(settings: Settings, params: Params, x: jax.Array) -> tuple[Any, Any]:
+    everywhere, rows, residuals = _places(settings)
+    return on_each_device(
+        settings.axis, functools.partial(_forward_rows, settings), (everywhere, rows), ((rows, everywhere), residuals)
+    )(params, x)
+
+
+def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Params, jax.Array]:
+    everywhere, rows, places = _places(settings)
+    return on_each_device(
+        settings.axis, functools.partial(_backward_rows, settings), (places, rows), (everywhere, rows)
+    )(residuals, cotangents[0])
+
+
+train_block.defvjp(_forward, _backward)
+
+
+def _places(settings: Settings) -> tuple[PartitionSpec, PartitionSpec, tuple[PartitionSpec, ...]]:
+    """Where arrays lie: what all devices have, what is split by rows, and the residuals of `_forward_rows`."""
+    everywhere, rows = PartitionSpec(), PartitionSpec(settings.axis)
+    return everywhere, rows, (everywhere, rows, rows, rows, everywhere, everywhere, everywhere)
+
+
+def _forward_rows(settings: Settings, params: Params, x: jax.Array) -> tuple[Any, Any]:
     kernel, projection = params["depthwise"]["conv"]["kernel"], params["project"]["conv"]["kernel"][0, 0]
-    expansion = fold_expansion(params["expand"], x, settings.epsilon) if "expand" in params else None
-    count = _tile_count(settings, x, kernel.shape[-1])
+    axis = settings.axis
+    expansion = fold_expansion(params["expand"], x, settings.epsilon, axis) if "expand" in params else None
+    count = tile_count(x, kernel.shape[-1], settings.tile_bytes)
 
     def convolve(sums: tuple[jax.Array, jax.Array], x: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         u = _convolve(settings, x if expansion is None else relu6(expanded(expansion, x)), kernel)
         return (sums[0] + channel_sums(u), sums[1] + channel_sums(u * u)), u
 
     zeros = jnp.zeros(kernel.shape[-1], x.dtype)
-    (total, squares), u = _over_tiles(convolve, (zeros, zeros), x, count)
-    mean = total / positions(u)
-    norm_2 = make_norm(params["depthwise"], mean, jnp.maximum(squares / positions(u) - mean**2, 0), settings.epsilon)
+    sums, u = over_tiles(convolve, (zeros, zeros), x, count)
+    mean, square = (s / positions(u, axis) for s in total(sums, axis))
+    norm_2 = make_norm(params["depthwise"], mean, jnp.maximum(square - mean**2, 0), settings.epsilon)
 
     def project(carry: None, u: jax.Array) -> tuple[None, jax.Array]:
         return carry, at_positions(relu6(u * norm_2.gain + norm_2.offset), projection)
 
-    _, p = _over_tiles(project, None, u, count)
-    mean = channel_sums(p) / positions(p)
+    _, p = over_tiles(project, None, u, count)
+    mean = total(channel_sums(p), axis) / positions(p, axis)
     centred = p - mean
-    norm_3 = make_norm(params["project"], mean, channel_sums(centred**2) / positions(p), settings.epsilon)
+    variance = total(channel_sums(centred**2), axis) / positions(p, axis)
+    norm_3 = make_norm(params["project"], mean, variance, settings.epsilon)
     y = centred * norm_3.gain + params["project"]["bn"]["bias"]
     norms = {"depthwise": norm_2, "project": norm_3} | ({} if expansion is None else {"expand": expansion.norm})
     moments = {name: (norm.mean, norm.variance) for name, norm in norms.items()}
     return (y, moments), (params, x, u, p, expansion, norm_2, norm_3)
 
 
-def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Params, jax.Array]:
+def _backward_rows(settings: Settings, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
     params, x, u, p, expansion, norm_2, norm_3 = residuals
+    axis = settings.axis
     projection = params["project"]["conv"]["kernel"][0, 0]
-    count = _tile_count(settings, x, u.shape[-1])
-    dp, d_norm_3 = norm_gradient(cotangents[0], p, norm_3)
+    count = tile_count(x, u.shape[-1], settings.tile_bytes)
+    dp, d_norm_3 = norm_gradient(dy, p, norm_3, axis)
 
     def before_norm(u: jax.Array, dp: jax.Array) -> tuple[jax.Array, jax.Array]:
         """relu6(N₂(u)) and the cotangent of N₂(u)."""
@@ -129,10 +166,11 @@ def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Para
         ), None
 
     zeros = jnp.zeros(u.shape[-1], x.dtype)
-    (d_projection, dq, dqu), _ = _over_tiles(sums, (jnp.zeros_like(projection), zeros, zeros), (u, dp), count)
+    gathered, _ = over_tiles(sums, (jnp.zeros_like(projection), zeros, zeros), (u, dp), count)
+    d_projection, dq, dqu = total(gathered, axis)
     d_scale = (dqu - norm_2.mean * dq) * norm_2.inverse
-    slope = norm_2.gain * norm_2.inverse * d_scale / positions(u)
-    level = norm_2.gain * dq / positions(u) - slope * norm_2.mean
+    slope = norm_2.gain * norm_2.inverse * d_scale / positions(u, axis)
+    level = norm_2.gain * dq / positions(u, axis) - slope * norm_2.mean
 
     def cotangent_of_u(u: jax.Array, dp: jax.Array) -> jax.Array:
         return before_norm(u, dp)[1] * norm_2.gain - (u * slope + level)
@@ -143,9 +181,6 @@ def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Para
         "project": {"conv": {"kernel": d_projection[None, None]}, "bn": d_norm_3},
     }
     return gradients | ({} if d_expand is None else {"expand": d_expand}), dx
-
-
-train_block.defvjp(_forward, _backward)
 
 
 class _Gathered(NamedTuple):
@@ -199,11 +234,13 @@ def _convolution_gradient(
         folded = (nothing, nothing) if expansion is None else (expansion.kernel, expansion.bias)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _Gathered(partials, *folded, buffer))
 
-    sums, dx = _over_tiles(tile, start(stored[0][: x.shape[0] // count]), (x, stored), count)
+    axis = settings.axis
+    sums, dx = over_tiles(tile, start(stored[0][: x.shape[0] // count]), (x, stored), count)
     d_kernel = depthwise.sum_partials(sums.depthwise, kernel.shape)
     if expansion is None:
-        return dx, None, d_kernel
-    more, d_expand = unfold(params["expand"], expansion, x, sums.kernel, sums.bias)
+        return dx, None, total(d_kernel, axis)
+    d_kernel, d_folded, d_bias = total((d_kernel, sums.kernel, sums.bias), axis)
+    more, d_expand = unfold(params["expand"], expansion, x, d_folded, d_bias, axis)
     return dx + more, d_expand, d_kernel
 
 
@@ -215,19 +252,3 @@ def _convolve(settings: Settings, x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _relu6_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
     """The cotangent of x through relu6: nothing where it clips, 0 and 6 included."""
     return jnp.where((x > 0) & (x < 6), gradient, 0)
-
-
-def _tile_count(settings: Settings, x: jax.Array, channels: int) -> int:
-    """The fewest equal tiles of whole images whose activations of `channels` stay within the tile's bytes."""
-    batch, height, width, _ = x.shape
-    images = max(1, min(batch, settings.tile_bytes // (height * width * channels * x.dtype.itemsize)))
-    return batch // max(size for size in range(1, images + 1) if batch % size == 0)
-
-
-def _over_tiles(function: Callable[..., Any], carry: Any, arrays: Any, count: int) -> tuple[Any, Any]:
-    """`lax.scan` of `function` over `count` slices of the batch axis; results lie as the batch did."""
-    if count <= 1:
-        return function(carry, arrays)
-    tiles = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), arrays)
-    carry, results = lax.scan(function, carry, tiles)
-    return carry, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), results)

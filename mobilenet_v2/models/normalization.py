@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from mobilenet_v2.models.convolutions import at_positions, over_positions
+from mobilenet_v2.models.over_devices import positions, total
 
 Params = dict[str, Any]
 
@@ -34,19 +35,19 @@ class Expansion(NamedTuple):
     input_covariance: jax.Array
 
 
-def fold_expansion(layer: Params, x: jax.Array, epsilon: float) -> Expansion:
+def fold_expansion(layer: Params, x: jax.Array, epsilon: float, axis: str | None) -> Expansion:
     """Folds N₁, found from the covariance of x, into the expansion's kernel."""
     kernel = layer["conv"]["kernel"][0, 0]
-    mean = channel_sums(x) / positions(x)
+    mean = total(channel_sums(x), axis) / positions(x, axis)
     centred = x - mean
-    covariance = over_positions(centred, centred) / positions(x)
+    covariance = total(over_positions(centred, centred), axis) / positions(x, axis)
     variance = jnp.maximum(jnp.sum(kernel * (covariance @ kernel), axis=0), 0)
     norm = make_norm(layer, mean @ kernel, variance, epsilon)
     return Expansion(kernel * norm.gain, norm.offset, norm, mean, covariance)
 
 
 def unfold(
-    layer: Params, expansion: Expansion, x: jax.Array, d_kernel: jax.Array, d_bias: jax.Array
+    layer: Params, expansion: Expansion, x: jax.Array, d_kernel: jax.Array, d_bias: jax.Array, axis: str | None
 ) -> tuple[jax.Array, Params]:
     """From the folded kernel and bias back to E, N₁'s scale and bias, and x as far as its moments went into them.
 
@@ -63,7 +64,8 @@ def unfold(
     )
     d_covariance = (kernel * d_variance) @ kernel.T
     centred = x - expansion.input_mean
-    dx = at_positions(centred, d_covariance * (2 / positions(x))) + (kernel @ d_mean) / positions(x)
+    count = positions(x, axis)
+    dx = at_positions(centred, d_covariance * (2 / count)) + (kernel @ d_mean) / count
     bn = {"scale": d_gain * norm.inverse, "bias": d_bias}
     return dx, {"conv": {"kernel": d_E[None, None]}, "bn": bn}
 
@@ -81,11 +83,12 @@ def fold_layer(params: Params, stats: Params, epsilon: float) -> Params:
     return {"conv": {"kernel": params["conv"]["kernel"] * norm.gain, "bias": norm.offset}}
 
 
-def norm_gradient(dy: jax.Array, x: jax.Array, norm: Norm) -> tuple[jax.Array, Params]:
+def norm_gradient(dy: jax.Array, x: jax.Array, norm: Norm, axis: str | None) -> tuple[jax.Array, Params]:
     """Cotangents of x and of {"scale", "bias"} of a batch norm (Ioffe & Szegedy 2015, §3)."""
-    centred = x - norm.mean
-    d_bias, d_scale = channel_sums(dy), channel_sums(dy * centred) * norm.inverse
-    dx = norm.gain * (dy - d_bias / positions(x)) - centred * (norm.gain * norm.inverse * d_scale / positions(x))
+    centred, count = x - norm.mean, positions(x, axis)
+    d_bias, d_gain = total((channel_sums(dy), channel_sums(dy * centred)), axis)
+    d_scale = d_gain * norm.inverse
+    dx = norm.gain * (dy - d_bias / count) - centred * (norm.gain * norm.inverse * d_scale / count)
     return dx, {"scale": d_scale, "bias": d_bias}
 
 
@@ -97,8 +100,3 @@ def expanded(expansion: Expansion, x: jax.Array) -> jax.Array:
 def channel_sums(x: jax.Array) -> jax.Array:
     """Σ over all positions of [B, H, W, C]: [C]."""
     return jnp.sum(x.reshape(-1, x.shape[-1]), axis=0)
-
-
-def positions(x: jax.Array) -> int:
-    """B · H · W of [B, H, W, C]."""
-    return x.size // x.shape[-1]

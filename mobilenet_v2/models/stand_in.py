@@ -12,18 +12,25 @@ from mobilenet_v2.models.convolutions import Formulation
 from mobilenet_v2.models.depthwise import resolve_padding
 from mobilenet_v2.models.normalization import fold_layer
 
+# The mesh axis that batches are split over.
+BATCH_AXIS = "data"
+
 
 def applies(formulation: Formulation, *, activation: Any, dtype: Any, fast_variance: bool, plain: bool = True) -> bool:
     """Whether `fused_block` may stand in for the network's blocks. All of these must hold:
 
     - the network is what `fused_block` computes: `plain` blocks, which no ablation has changed, ReLU6, statistics in
       one pass, float32 or float64 (a CPU is slower with bfloat16);
-    - the process has a CPU and nothing else, and that as one device, so that no batch can be sharded: the loop over
-      tiles would gather it. `formulation` "fused" takes that as given, "lax" and "shifted" exclude it.
+    - the process has a CPU and nothing else; `formulation` "fused" takes that as given, "lax" and "shifted" exclude
+      it;
+    - how the batch is split is known, since the loop over tiles would gather what it does not know to be split: the
+      CPU is one device, or the network is traced within a mesh (`jax.sharding.use_abstract_mesh`), whose axis "data"
+      then splits the batch.
     """
     same = plain and activation is relu6 and fast_variance and jnp.dtype(dtype) in (jnp.float32, jnp.float64)
-    alone = jax.default_backend() == "cpu" and jax.device_count() == 1
-    return same and (formulation == "fused" or (formulation == "auto" and alone))
+    known = jax.device_count() == 1 or not jax.sharding.get_abstract_mesh().empty
+    on_cpu = formulation == "auto" and jax.default_backend() == "cpu" and known
+    return same and (formulation == "fused" or on_cpu)
 
 
 def apply(
@@ -47,7 +54,8 @@ def apply(
     stats: dict[str, Any] = variables.get("batch_stats", {})
     size = params["depthwise"]["conv"]["kernel"].shape[:2]
     pads = resolve_padding(padding, x_BxHxWxC.shape[1:3], size, (stride, stride))
-    settings = fused_block.Settings(stride, pads, epsilon)
+    mesh = jax.sharding.get_abstract_mesh()
+    settings = fused_block.Settings(stride, pads, epsilon, axis="data" if mesh.shape.get("data", 1) > 1 else None)
     if not (train and stats):
         folded = {name: fold_layer(params[name], stats[name], epsilon) for name in stats}
         return fused_block.infer_block(settings, {**params, **folded}, x_BxHxWxC), stats

@@ -189,7 +189,7 @@ def _evaluate(setup: Setup, state: TrainState, use: str) -> dict[str, float]:
 
 
 def _result(setup: Setup, scores: dict[str, Any], seconds: float) -> dict[str, Any]:
-    counted = cost.count(setup.model, setup.config.data.image_size)
+    counted = cost.count(setup.model, setup.config.data.image_size, setup.config.data.channels)
     return {
         "steps": setup.total_steps,
         "parameters": counted.parameters,

@@ -56,6 +56,7 @@ class Setup:
         return {
             "seed": self.config.seed,
             "image_size": self.config.data.image_size,
+            "channels": self.config.data.channels,
             "ema": self.config.optimizer.ema_decay > 0,
             "sharding": sharding.replicated(self.mesh),
         }
@@ -109,8 +110,8 @@ def jit_steps(
     # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
     training_model = model.clone(batch_norm_momentum=momentum)
-    train = functools.partial(train_step, model=training_model, optimizer=optimizer, config=config)
-    evaluate = functools.partial(eval_step, model=model, config=config)
+    train = _within(mesh, functools.partial(train_step, model=training_model, optimizer=optimizer, config=config))
+    evaluate = _within(mesh, functools.partial(eval_step, model=model, config=config))
     return (
         jax.jit(
             train,
@@ -123,13 +124,25 @@ def jit_steps(
     )
 
 
+def _within(mesh: Mesh, step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step`, traced where the network can see which mesh its batch is split over."""
+
+    @functools.wraps(step)
+    def traced(*arguments: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return step(*arguments)
+
+    return traced
+
+
 def compiler_options(mesh: Mesh) -> dict[str, bool | str]:
     """What XLA is told about a step on this mesh.
 
     On two cores a CPU's step is a fifth faster if no single operation is split between them: they are short, and
-    XLA runs independent ones at once all the same. With more cores that is unmeasured and XLA's default stays.
+    XLA runs independent ones at once all the same. So too where each core is a device of its own. Other cases are
+    unmeasured, and XLA's default stays.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if mesh.devices.flat[0].platform == "cpu" and cores == 2:
+    if mesh.devices.flat[0].platform == "cpu" and (cores or 1) <= max(2, mesh.size):
         return {"xla_cpu_multi_thread_eigen": False}
     return {}

@@ -3,6 +3,8 @@
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from mobilenet_v2.models.stand_in import BATCH_AXIS
+
 
 def make_mesh() -> Mesh:
     """All devices of all processes along one axis, `data`.
@@ -10,7 +12,7 @@ def make_mesh() -> Mesh:
     Auto axes: the compiler places every intermediate, so the model needs no annotation, and batch statistics are
     those of the global batch.
     """
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return jax.make_mesh((jax.device_count(),), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -20,4 +22,4 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def split_rows(mesh: Mesh) -> NamedSharding:
     """The first axis in contiguous pieces, one a device."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))

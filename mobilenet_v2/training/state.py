@@ -47,9 +47,10 @@ def create_state(
     image_size: int,
     ema: bool,
     sharding: jax.sharding.Sharding,
+    channels: int = 3,
 ) -> TrainState:
     """Initialises the state where it will live. Bit-identical for any number of devices."""
-    init = _init_function(model, optimizer, seed, image_size, ema)
+    init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema)
     return jax.jit(init, out_shardings=sharding)()
 
 
@@ -61,18 +62,18 @@ def abstract_state(
     image_size: int,
     ema: bool,
     sharding: jax.sharding.Sharding,
+    channels: int = 3,
 ) -> TrainState:
     """The state's shapes, dtypes and places, computed without making it: what a checkpoint is restored into."""
-    shapes = jax.eval_shape(_init_function(model, optimizer, seed, image_size, ema))
+    shapes = jax.eval_shape(_init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 
 
 def _init_function(
-    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, image_size: int, ema: bool
+    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, shape: tuple[int, ...], ema: bool
 ) -> Any:
     def init() -> TrainState:
-        image = jnp.zeros((1, image_size, image_size, 3))
-        variables = model.init({"params": jax.random.key(seed)}, image, train=False)
+        variables = model.init({"params": jax.random.key(seed)}, jnp.zeros(shape), train=False)
         params, batch_stats = variables["params"], variables["batch_stats"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),

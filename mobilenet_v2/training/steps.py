@@ -5,6 +5,7 @@ device. Rows of mask 0 (padding, unreadable images) count in no mean; in trainin
 norm, as black images, because a masked mean would cost every step something for what hardly ever happens.
 """
 
+import functools
 import zlib
 from typing import Any
 
@@ -44,8 +45,6 @@ def train_step(
     """
     rng = jax.random.fold_in(rng, state.step)
     gradients, batch_stats, sums = _accumulate(state, batch, rng, model, config)
-    total = jnp.maximum(sums["count"], 1.0)
-    gradients = jax.tree.map(lambda g: g / total, gradients)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     new = state.replace(params=optax.apply_updates(state.params, updates), batch_stats=batch_stats, opt_state=opt_state)
     if state.ema_params is not None:
@@ -75,10 +74,19 @@ def normalize(image: jax.Array, config: ConfigDict) -> jax.Array:
 
 
 def global_norm(tree: Any) -> jax.Array:
-    """Euclidean norm of all leaves together; not finite where any of them is not, or is over 1.8e19."""
-    squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)])
-    # A dot, because XLA:CPU would compute a sum of so many scalars again inside every kernel that depends on it.
-    return jnp.sqrt(jnp.dot(squares, jnp.ones_like(squares), precision=jax.lax.Precision.HIGHEST))
+    """Euclidean norm of all leaves together; not finite where any of them is not, or is over 1.8e19.
+
+    Dots, not sums of squares: of hundreds of small arrays XLA:CPU makes as many kernels, and would compute the sum of
+    the sums again inside every kernel that depends on it.
+    """
+    leaves = jax.tree.leaves(tree)
+    vectors = [leaf for leaf in leaves if leaf.ndim == 1]
+    together = [jnp.concatenate(vectors)] if vectors else []
+    dot = functools.partial(jnp.tensordot, precision=jax.lax.Precision.HIGHEST)
+    squares = jnp.stack(
+        [dot(leaf, leaf, leaf.ndim) for leaf in leaves if leaf.ndim != 1] + [dot(v, v, 1) for v in together]
+    )
+    return jnp.sqrt(dot(squares, jnp.ones_like(squares), 1))
 
 
 def named_key(rng: jax.Array, name: str) -> jax.Array:
@@ -89,7 +97,9 @@ def named_key(rng: jax.Array, name: str) -> jax.Array:
 def _accumulate(
     state: TrainState, batch: Batch, rng: jax.Array, model: nn.Module, config: ConfigDict
 ) -> tuple[Any, Any, Metrics]:
-    """Summed gradients of the summed loss, the batch statistics after the last micro-batch, and metric sums."""
+    """Gradients of the mean loss, the batch statistics after the last micro-batch, and metric sums."""
+    # Divided by here, because a division of the gradients would be one more pass over each of them.
+    total = jnp.maximum(jnp.sum(batch["mask"]), 1.0)
 
     def loss(params: Any, batch_stats: Any, micro: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Any, Metrics]]:
         logits, updated = model.apply(
@@ -100,7 +110,7 @@ def _accumulate(
             rngs={"dropout": named_key(key, "dropout")},
         )
         sums = example_sums(jnp.asarray(logits), micro["label"], micro["mask"], config.train.label_smoothing)
-        return sums["loss"], (updated["batch_stats"], sums)
+        return sums["loss"] / total, (updated["batch_stats"], sums)
 
     gradient = jax.grad(loss, has_aux=True)
     steps = config.train.accumulation_steps

@@ -31,6 +31,23 @@ def test_a_grey_image_gets_three_equal_channels() -> None:
     np.testing.assert_array_equal(decode(encoded(grey)), np.repeat(grey[..., None], 3, axis=2))
 
 
+def test_grey_pixels_have_one_channel_whatever_the_image_had() -> None:
+    grey = picture()[..., 0]
+    np.testing.assert_array_equal(decode(encoded(grey), channels=1), grey[..., None])
+    weighted = picture() @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(decode(encoded(picture()), channels=1)[..., 0] - weighted).max() <= 1
+
+
+@pytest.mark.parametrize("size", [4, 8, 12])
+@pytest.mark.parametrize("data", [encoded(picture()), CORRUPT[1]], ids=["image", "corrupt"])
+def test_grey_examples_keep_their_axis_of_channels(size: int, data: bytes) -> None:
+    element = {"image": data, "label": 3}
+    augment = Augment(size, rotation=10, zoom=0.1, shift=0.1, flip=True, channels=1)
+    for result in (example(element, size, 1), augment.random_map(element, np.random.default_rng(0))):
+        assert result["image"].shape == (size, size, 1)
+        assert result["image"].dtype == np.uint8
+
+
 def test_a_jpeg_is_decoded_nearly_as_it_was() -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 200

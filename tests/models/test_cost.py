@@ -11,6 +11,7 @@ import pytest
 from mobilenet_v2.models import cost
 from mobilenet_v2.models import network as network_module
 from mobilenet_v2.models.initializers import Initializers
+from mobilenet_v2.models.mobilenet_v1 import MobileNetV1
 from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES, MobileNetV2, Stage
 
 COUNTS = json.loads((pathlib.Path(__file__).parents[1] / "reference" / "counts.json").read_text())
@@ -27,7 +28,7 @@ def _quick_to_trace() -> Iterator[None]:
 
 
 @functools.cache
-def counted(model: MobileNetV2, size: int = 224) -> cost.Cost:
+def counted(model: nn.Module, size: int = 224) -> cost.Cost:
     return cost.count(model, size)
 
 
@@ -96,6 +97,34 @@ def test_deeper_networks_match_the_counts(entry: dict[str, Any]) -> None:
     stem, *blocks, _, _ = counted(model).blocks
     assert stem.output_shape[-1] == entry["stem_channels"]
     assert [block.output_shape[-1] for block in blocks] == entry["block_channels"]
+
+
+@pytest.mark.parametrize("entry", COUNTS["mobilenet_v1"], ids=name)
+def test_mobilenet_v1_matches_the_counts(entry: dict[str, Any]) -> None:
+    model = MobileNetV1(num_classes=entry["classes"], width_multiplier=entry["width"], formulation="lax")
+    assert_totals(counted(model), entry)
+    assert {size: counted(model, int(size)).multiply_adds for size in entry["madds"]} == entry["madds"]
+    stem, *blocks, _ = counted(model).blocks
+    assert stem.output_shape[-1] == entry["stem_channels"]
+    assert [block.output_shape[-1] for block in blocks] == entry["block_channels"]
+    assert [block.expanded_channels for block in blocks] == [entry["stem_channels"], *entry["block_channels"][:-1]]
+
+
+def test_mobilenet_v1_holds_no_input_for_a_shortcut() -> None:
+    # Block 02 keeps its shape, as one with a shortcut would: 56 × 56 × 128 in, between and out.
+    assert counted(MobileNetV1()).blocks[3].peak_bytes == 4 * 56 * 56 * (128 + 128)
+
+
+def test_dilation_costs_multiply_adds_and_no_parameters() -> None:
+    strided, dilated = counted(MobileNetV2()), counted(MobileNetV2(output_stride=16))
+    assert dilated.parameters == strided.parameters
+    assert [block.multiply_adds for block in dilated.blocks[:14]] == [b.multiply_adds for b in strided.blocks[:14]]
+    # Four times the positions behind what was the last stride.
+    assert [d.multiply_adds for d in dilated.blocks[15:-1]] == [4 * s.multiply_adds for s in strided.blocks[15:-1]]
+
+
+def test_a_backbone_costs_what_the_network_does_without_its_classifier() -> None:
+    assert counted(MobileNetV2(num_classes=0)).blocks == counted(MobileNetV2()).blocks[:-1]
 
 
 def test_every_block_of_the_paper_network_matches_the_counts() -> None:

@@ -62,9 +62,18 @@ def test_symmetric_padding_is_half_the_kernel_on_each_side(kernel_size: int, amo
     assert spatial_padding("same", kernel_size) == "SAME"
 
 
+def test_symmetric_padding_grows_with_the_dilation() -> None:
+    assert spatial_padding("symmetric", 3, dilation=4) == ((4, 4), (4, 4))
+
+
+def test_keras_v1_pads_at_the_end_only_where_there_is_a_stride() -> None:
+    assert spatial_padding("keras_v1", 3, stride=2) == ((0, 1), (0, 1))
+    assert spatial_padding("keras_v1", 3) == "SAME"
+
+
 def test_an_unknown_padding_is_refused_by_name() -> None:
     unknown: Any = "valid"
-    with pytest.raises(ValueError, match="'same' or 'symmetric', got 'valid'"):
+    with pytest.raises(ValueError, match="'same', 'symmetric' or 'keras_v1', got 'valid'"):
         spatial_padding(unknown, 3)
 
 

@@ -65,6 +65,18 @@ def test_only_what_the_fused_block_computes_is_fused(formulation: str, monkeypat
     assert not applies(formulation, fast_variance=False)
 
 
+def test_blocks_are_fused_on_many_cpu_devices_where_it_is_known_how_the_batch_is_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on(monkeypatch, "cpu", 8)
+    mesh = jax.sharding.AbstractMesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert applies("auto")
+        assert not applies("lax")
+        on(monkeypatch, "gpu", 8)
+        assert not applies("auto")
+
+
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("fields, fused", [
     ({"formulation": "fused"}, True),
