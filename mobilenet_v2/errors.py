@@ -24,6 +24,10 @@ class CheckpointError(UserError):
     """A checkpoint can't be restored: damaged, or of another model."""
 
 
+class WeightsError(UserError):
+    """A weight file can't be read, or fits no network of ours: what was expected, what was found."""
+
+
 class DivergenceError(UserError):
     """The loss or a gradient stopped being finite."""
 

@@ -22,6 +22,8 @@ def test_any_iterable_of_names_will_do() -> None:
     assert nearest("seeds", {"seed": 0}) == nearest("seeds", iter(["seed"])) == "; did you mean 'seed'?"
 
 
-@pytest.mark.parametrize("name", ["ConfigError", "DataError", "WorkdirError", "CheckpointError", "DivergenceError"])
+@pytest.mark.parametrize(
+    "name", ["ConfigError", "DataError", "WorkdirError", "CheckpointError", "DivergenceError", "WeightsError"]
+)
 def test_every_error_that_a_user_can_mend_is_a_user_error(name: str) -> None:
     assert issubclass(getattr(errors, name), UserError)

@@ -1,0 +1,1 @@
+"""Weight files of other code bases, and our own, to and from this package's variables."""

@@ -1,0 +1,103 @@
+"""Which network a file's arrays are of: width, head and classes, told from their shapes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+
+from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models.layers import head_channels, make_divisible
+from mobilenet_v2.models.mobilenet_v1 import V1_STAGES
+from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES, MobileNetV2
+from mobilenet_v2.weights.arrays import Arrays, first
+
+# Published ones first: several widths can give the same channels.
+_PUBLISHED = (1.0, 1.4, 1.3, 0.75, 0.5, 0.35, 0.25, 0.1, 1.1, 1.2)
+_WIDTHS = (*_PUBLISHED, *(round(0.01 * step, 2) for step in range(5, 401)))
+# d-li14 rounds to 4 at its width of 0.1.
+_DIVISORS = (8, 4)
+
+
+def mobilenet_v2_fields(file: str, arrays: Arrays, repeats: tuple[int, ...]) -> dict[str, Any]:
+    """`MobileNetV2`'s attributes of which the shapes speak; `repeats` are the blocks in each of its stages.
+
+    Raises:
+      WeightsError: if no width has these channels.
+    """
+    if len(repeats) != len(PAPER_STAGES):
+        raise WeightsError(f"{file!r} has {len(repeats)} stages of blocks, must have {len(PAPER_STAGES)}")
+    stages = tuple(row._replace(repeats=count) for row, count in zip(PAPER_STAGES, repeats, strict=True))
+    found = _stage_widths(arrays, repeats)
+    for divisor in _DIVISORS:
+        for width in _WIDTHS:
+            if found == [make_divisible(row.channels * width, divisor) for row in stages]:
+                return {
+                    "width_multiplier": width,
+                    "channel_divisor": divisor,
+                    "stages": stages,
+                    **_stem_field(arrays, width, divisor),
+                    **_head_fields(file, arrays, width, divisor),
+                }
+    raise WeightsError(f"{file!r} has {found} channels in its stages, as no width multiplier of MobileNetV2 gives")
+
+
+def mobilenet_v1_fields(file: str, arrays: Arrays) -> dict[str, Any]:
+    """`MobileNetV1`'s attributes of which the shapes speak.
+
+    Raises:
+      WeightsError: if no width has these channels.
+    """
+    rows = [row.channels for row in V1_STAGES for _ in range(row.repeats)]
+    found = [arrays[f"params/block_{index:02d}/pointwise/conv/kernel"].shape[-1] for index in range(len(rows))]
+    for width in _WIDTHS:
+        if found == [max(8, int(channels * width)) for channels in rows]:
+            return {"width_multiplier": width}
+    raise WeightsError(f"{file!r} has {found} channels in its blocks, as no width multiplier of MobileNetV1 gives")
+
+
+def check_shapes(file: str, model: nn.Module, arrays: Arrays) -> None:
+    """Compares the arrays with what `model.init` makes.
+
+    Raises:
+      WeightsError: names the arrays that are missing, unexpected or of another shape.
+    """
+    stem = arrays.get("params/stem/conv/kernel")
+    channels = stem.shape[2] if stem is not None and stem.ndim == 4 else 3
+    image = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
+    tree: Any = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+    leaves: dict[str, Any] = flatten_dict(tree, sep="/")
+    expected = {name: leaf.shape for name, leaf in leaves.items()}
+    different = [
+        f"{name}: {arrays[name].shape} for {shape}"
+        for name, shape in expected.items()
+        if name in arrays and arrays[name].shape != shape
+    ]
+    absent = sorted(expected.keys() ^ arrays.keys())
+    if different or absent:
+        raise WeightsError(
+            f"{file!r} does not fit the network that its widths say; of another shape: {first(different)}; missing or "
+            f"not expected: {first(absent)}"
+        )
+
+
+def _stage_widths(arrays: Arrays, repeats: tuple[int, ...]) -> list[int]:
+    lasts = np.cumsum(repeats) - 1
+    return [arrays[f"params/block_{last:02d}/project/conv/kernel"].shape[-1] for last in lasts]
+
+
+def _stem_field(arrays: Arrays, width: float, divisor: int) -> dict[str, Any]:
+    """timm's 110d and 120d keep the stem at 32 channels."""
+    scaled = make_divisible(MobileNetV2.stem_channels * width, divisor)
+    found = arrays["params/stem/conv/kernel"].shape[-1]
+    return {"stem_rule": "scaled"} if found == scaled else {"stem_rule": "fixed", "stem_channels": found}
+
+
+def _head_fields(file: str, arrays: Arrays, width: float, divisor: int) -> dict[str, Any]:
+    found = arrays["params/head/conv/kernel"].shape[-1]
+    for rule in ("paper", "shrink", "fixed"):
+        if found == make_divisible(head_channels(MobileNetV2.head_channels, width, rule), divisor):
+            return {"head_rule": rule}
+    raise WeightsError(f"{file!r} has {found} channels in its head, as no rule gives at a width of {width:g}")

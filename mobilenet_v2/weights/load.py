@@ -1,0 +1,174 @@
+"""Published weights, whatever their format, as a network and its variables."""
+
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax.traverse_util import unflatten_dict
+
+from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models.build import build_model
+from mobilenet_v2.models.initializers import kernel_initializers
+from mobilenet_v2.weights import hub, name_map, native, sources
+from mobilenet_v2.weights.architecture import check_shapes, mobilenet_v1_fields, mobilenet_v2_fields
+from mobilenet_v2.weights.arrays import Arrays, check_values, first
+from mobilenet_v2.weights.reading import Contents, read_file
+from mobilenet_v2.weights.sources import huggingface
+
+Variables = dict[str, Any]
+_BACKGROUND = 1001, 1000
+
+
+class Imported(NamedTuple):
+    """A file's network: the module, its arrays by path, where they came from, and their blocks in each stage."""
+
+    model: Any
+    arrays: Arrays
+    source: str
+
+
+def load_pretrained(
+    name: str | pathlib.Path,
+    num_classes: int | None = None,
+    *,
+    revision: str | None = None,
+    cache_dir: str | None = None,
+    offline: bool = False,
+    seed: int = 0,
+    fields: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = print,
+) -> tuple[Any, Variables]:
+    """The network and the variables of a weight file: `model.apply(variables, images, train=False)` are its logits.
+
+    The format, the code base that it comes from, width and classes are told from the content. Padding, batch norm's
+    constants and dropout are the code base's own.
+
+    Args:
+      name: a file, a folder with one, a TensorFlow checkpoint's prefix, or OWNER/NAME on the HuggingFace hub.
+      num_classes: of the classifier. Where the file has another number, a new one is drawn; of 1001 classes the
+        background, class 0, is dropped for 1000. None keeps the file's; 0 leaves the classifier out.
+      revision, cache_dir, offline: of the hub, see `hub.fetch`.
+      seed: of the new classifier.
+      fields: attributes of the network that shall not be the source's.
+      report: gets what was found and done, line by line.
+
+    Raises:
+      WeightsError: one line: what was expected, what was found, the first names that do not match.
+    """
+    imported = import_file(name, revision=revision, cache_dir=cache_dir, offline=offline, fields=fields, report=report)
+    model, arrays = _with_classes(imported, num_classes, seed, report)
+    check_shapes(str(name), model, arrays)
+    return model, to_variables(arrays)
+
+
+def import_file(
+    name: str | pathlib.Path,
+    *,
+    revision: str | None = None,
+    cache_dir: str | None = None,
+    offline: bool = False,
+    fields: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = print,
+) -> Imported:
+    """Reads a weight file as `load_pretrained` does and leaves its classifier as it is.
+
+    Raises:
+      WeightsError: as `load_pretrained`.
+    """
+    path: str | pathlib.Path = name
+    if isinstance(name, str) and hub.is_name(name) and not _is_local(name):
+        path, commit = hub.fetch(name, revision, cache_dir, offline)
+        report(f"{name} at commit {commit}")
+    contents = read_file(path)
+    imported = _native(contents, fields) if contents.metadata.get("format") else _foreign(contents, fields)
+    check_values(contents.path.name, imported.arrays)
+    negative = [key for key, array in imported.arrays.items() if key.endswith("/var") and (array < 0).any()]
+    if negative:
+        raise WeightsError(f"{contents.path.name!r} has negative variances in {first(negative)}")
+    with contents.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    report(f"{contents.path.name}: {imported.source}, {len(imported.arrays)} arrays, sha256 {digest}")
+    return imported
+
+
+def to_variables(arrays: Arrays) -> Variables:
+    """Arrays by path as the variables that `model.init` makes, float32."""
+    leaves = {path: jnp.asarray(array, jnp.float32) for path, array in arrays.items()}
+    return unflatten_dict(leaves, sep="/")
+
+
+def _is_local(name: str) -> bool:
+    return pathlib.Path(name).exists() or pathlib.Path(f"{name}.index").exists()
+
+
+def _native(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
+    name = contents.path.name
+    if contents.metadata["format"] != native.FORMAT:
+        return _foreign(contents, fields)  # "pt", which torch's writer leaves
+    description = native.read_description(contents.path)
+    changed = description._replace(model={**description.model, **(fields or {})})
+    model = native.build(name, changed)
+    check_shapes(name, model, contents.arrays)
+    return Imported(model, contents.arrays, description.source)
+
+
+def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
+    name = contents.path.name
+    recognised = sources.recognise(contents.arrays)
+    if recognised is None:
+        known = ", ".join(sources.BY_NAME)
+        raise WeightsError(
+            f"{name!r} has the names of no MobileNet of {known}; it holds {first(contents.arrays) or 'nothing'}"
+        )
+    source, arrays = recognised
+    ours, repeats = name_map.to_ours(name, source, arrays)
+    stated = source.fields()
+    if source.architecture == "mobilenet_v1":
+        stated |= mobilenet_v1_fields(name, ours)
+    else:
+        stated |= mobilenet_v2_fields(name, ours, repeats)
+    beside = contents.path.with_name("config.json")
+    if source is huggingface.HUGGINGFACE and beside.is_file():
+        stated |= huggingface.fields_of_config(beside.read_text())
+    if "params/classifier/bias" in ours:
+        stated["num_classes"] = ours["params/classifier/bias"].shape[0]
+    return Imported(build_model({**stated, **(fields or {})}), ours, source.name)
+
+
+def _feature_count(arrays: Arrays) -> int:
+    """Channels that are pooled: of the head, or of MobileNetV1's last block."""
+    last = max(name for name in arrays if name.startswith("params/block_") and name.endswith("bn/scale"))
+    return arrays.get("params/head/bn/scale", arrays[last]).shape[0]
+
+
+def _with_classes(
+    imported: Imported, num_classes: int | None, seed: int, report: Callable[[str], None]
+) -> tuple[nn.Module, Arrays]:
+    """The network with so many classes."""
+    model, arrays, source = imported
+    found = arrays["params/classifier/bias"].shape[0] if "params/classifier/bias" in arrays else None
+    if found is None and num_classes is None and model.num_classes:
+        raise WeightsError(
+            f"these weights of {source} have no classifier; num_classes must say how many classes it has"
+        )
+    if num_classes is None or num_classes == found:
+        return model, arrays
+    backbone = {name: array for name, array in arrays.items() if not name.startswith("params/classifier/")}
+    if num_classes == 0:
+        return model.clone(num_classes=0), backbone
+    if (found, num_classes) == _BACKGROUND:
+        report("of 1001 classes the background, class 0, is dropped")
+        kernel, bias = arrays["params/classifier/kernel"][:, 1:], arrays["params/classifier/bias"][1:]
+    else:
+        report(f"the classifier of {found or 'no'} classes is replaced by a new one of {num_classes}, seed {seed}")
+        initializer = kernel_initializers(model.initialization).classifier
+        features = _feature_count(arrays)
+        kernel = np.asarray(initializer(jax.random.key(seed), (features, num_classes), jnp.float32))
+        bias = np.zeros(num_classes, np.float32)
+    classifier = {"params/classifier/kernel": kernel, "params/classifier/bias": bias}
+    return model.clone(num_classes=num_classes), {**backbone, **classifier}

@@ -1,0 +1,107 @@
+"""Our own files: `NAME.safetensors` with the variables by path, and `NAME.json` with the network's fields."""
+
+import json
+import os
+import pathlib
+from typing import Any, NamedTuple, get_args
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mobilenet_v2.config_fields import FIELDS
+from mobilenet_v2.errors import WeightsError, nearest
+from mobilenet_v2.models.activations import ActivationName, activation
+from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
+from mobilenet_v2.weights import safetensors_file
+from mobilenet_v2.weights.arrays import Arrays
+
+FORMAT = "mobilenet_v2 1"
+
+
+class Description(NamedTuple):
+    """What `NAME.json` says: the fields of the network, and where the weights came from."""
+
+    model: dict[str, Any]
+    source: str
+
+
+def write(path: pathlib.Path, model: Any, arrays: Arrays, source: str) -> None:
+    """Writes the pair: first the description, without which the weights would not be read.
+
+    Raises:
+      WeightsError: if a field of the network is none that a config can state.
+    """
+    description = {"format": FORMAT, "source": source, "model": _to_json(model)}
+    part = path.with_name(f".{path.stem}.json.part")
+    part.write_text(json.dumps(description, indent=2) + "\n")
+    os.replace(part, path.with_suffix(".json"))
+    safetensors_file.write(path, arrays, {"format": FORMAT})
+
+
+def read_description(path: pathlib.Path) -> Description:
+    """The description beside the weights at `path`.
+
+    Raises:
+      WeightsError: if there is none, or it states what no config may.
+    """
+    beside = path.with_suffix(".json")
+    try:
+        content = json.loads(beside.read_text())
+        model, source = dict(content["model"]), str(content["source"])
+        version = content["format"]
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path.name!r} needs {beside.name!r} beside it, which is not there") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{beside.name!r} is damaged, must describe the network of {path.name!r}: {error!r}"
+        ) from error
+    if version != FORMAT:
+        raise WeightsError(f"{beside.name!r} has format {version!r}, must be {FORMAT!r}")
+    fields = {name: _from_json(value) for name, value in model.items()}
+    for name, value in fields.items():
+        _check_field(beside.name, name, value)
+    return Description(fields, source)
+
+
+def build(file: str, description: Description) -> nn.Module:
+    """The described network.
+
+    Raises:
+      WeightsError: if the fields describe none.
+    """
+    try:
+        return build_model(description.model)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{file!r} is described by fields of no network: {error}") from error
+
+
+def _check_field(file: str, name: str, value: Any) -> None:
+    known = {key.removeprefix("model."): field for key, field in FIELDS.items() if key.startswith("model.")}
+    if name not in known:
+        raise WeightsError(f"{file!r} has no field {name!r} to state{nearest(name, known)}")
+    if not known[name].accepts(value):
+        raise WeightsError(f"{file!r} states {name} {value!r}, must be {known[name].allowed}")
+
+
+def _to_json(model: Any) -> dict[str, Any]:
+    """The network's fields as a config states them."""
+    fields = {name: _plain(getattr(model, name)) for name in sorted(attributes_of(type(model)))}
+    fields["name"] = next(name for name, network in NETWORKS.items() if network is type(model))
+    fields["dtype"] = jnp.dtype(model.dtype).name
+    named = [name for name in get_args(ActivationName) if activation(name) is model.activation]
+    fields["activation"] = named[0] if named else model.activation
+    for name, value in list(fields.items()):
+        if f"model.{name}" in FIELDS and not FIELDS[f"model.{name}"].accepts(value):
+            raise WeightsError(f"{name} is {value!r}, must be {FIELDS[f'model.{name}'].allowed} to be written")
+        if f"model.{name}" not in FIELDS and value == getattr(type(model), name):
+            del fields[name]
+        elif f"model.{name}" not in FIELDS:
+            raise WeightsError(f"the network has {name} {value!r}, which no config can state")
+    return fields
+
+
+def _plain(value: Any) -> Any:
+    return tuple(_plain(inner) for inner in value) if isinstance(value, tuple | list) else value
+
+
+_from_json = _plain

@@ -1,0 +1,71 @@
+"""PyTorch's `.pth` files: pickles, and therefore read by torch's restricted unpickler only."""
+
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.weights.arrays import MAX_BYTES, Arrays, Budget
+
+# Where training scripts put the weights, averaged ones first: timm, torchvision's references, others.
+_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
+
+
+def read(path: pathlib.Path) -> Arrays:
+    """The state dict's floating-point tensors. `module.` before the names, DataParallel's, is dropped.
+
+    Raises:
+      WeightsError: if torch is not installed, or the file holds anything but tensors in dicts.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(
+            f"{path.name!r} is a PyTorch pickle, which only torch can read safely, and torch is not installed; where "
+            "it is, save it as safetensors: safetensors.torch.save_file(torch.load(FILE, weights_only=True), OUTPUT)"
+        ) from error
+    _check_archive(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many types, from the unpickler and from torch's own reader
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path.name!r} is no whole PyTorch file of tensors alone: {reason}") from error
+    return _to_numpy(path, _state_dict(path, loaded))
+
+
+def _check_archive(path: pathlib.Path) -> None:
+    """Torch stores tensors uncompressed; an archive that inflates is not from torch."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        total = sum(info.file_size for info in archive.infolist())
+    if total > min(MAX_BYTES, 2 * path.stat().st_size):
+        raise WeightsError(
+            f"{path.name!r} inflates from {path.stat().st_size} to {total} bytes, as no weight file does"
+        )
+
+
+def _state_dict(path: pathlib.Path, loaded: Any) -> dict[str, Any]:
+    for key in _NESTED:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+            break
+    if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
+        raise WeightsError(f"{path.name!r} holds a {type(loaded).__name__}, must hold a state dict of tensors by name")
+    return {name.removeprefix("module."): value for name, value in loaded.items()}
+
+
+def _to_numpy(path: pathlib.Path, state: dict[str, Any]) -> Arrays:
+    import torch
+
+    budget, arrays = Budget(path.name), {}
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or not tensor.is_floating_point():
+            continue
+        # A tensor's shape may be larger than what it is stored in: strides may be 0.
+        budget.claim(name, tuple(tensor.shape), tensor.element_size())
+        wide = tensor.detach() if tensor.dtype in (torch.float32, torch.float64) else tensor.detach().float()
+        arrays[name] = np.array(wide.numpy())
+    return arrays
