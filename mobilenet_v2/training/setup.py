@@ -143,6 +143,6 @@ def compiler_options(mesh: Mesh) -> dict[str, bool | str]:
     unmeasured, and XLA's default stays.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if mesh.devices.flat[0].platform == "cpu" and (cores or 1) <= max(2, mesh.size):
+    if mesh.devices.flat[0].platform == "cpu" and (cores == 2 or cores == mesh.size > 1):
         return {"xla_cpu_multi_thread_eigen": False}
     return {}

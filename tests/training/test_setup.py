@@ -2,7 +2,9 @@ import os
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mobilenet_v2.data.pipeline import training_batches
@@ -36,12 +38,18 @@ def test_a_step_gives_its_state_away(tiny_config: ConfigDict) -> None:
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
-@pytest.mark.parametrize("cores, options", [(1, {}), (2, {"xla_cpu_multi_thread_eigen": False}), (16, {})])
-def test_on_two_cores_of_a_cpu_no_operation_is_split(
-    cores: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+WHOLE = {"xla_cpu_multi_thread_eigen": False}
+
+
+@pytest.mark.parametrize(
+    "cores, devices, options", [(1, 1, {}), (2, 1, WHOLE), (16, 1, {}), (2, 2, WHOLE), (8, 8, WHOLE), (16, 8, {})]
+)
+def test_no_operation_is_split_on_two_cores_of_a_cpu_nor_where_each_core_is_a_device(
+    cores: int, devices: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
-    assert compiler_options(sharding.make_mesh()) == options
+    mesh = Mesh(np.array(jax.devices() * devices), ("data",))
+    assert compiler_options(mesh) == options
 
 
 @pytest.mark.parametrize("formulation", ["lax", "shifted", "fused"])
