@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -30,3 +31,8 @@ def activation(name: str) -> Activation:
     if name not in _BY_NAME:
         raise ValueError(f"activation must be one of {', '.join(get_args(ActivationName))}, got {name!r}")
     return _BY_NAME[name]
+
+
+def relu6_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
+    """The cotangent of x through relu6: nothing where it clips, 0 and 6 included."""
+    return jnp.where((x > 0) & (x < 6), gradient, 0)

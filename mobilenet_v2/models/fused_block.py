@@ -1,6 +1,6 @@
-"""The inverted residual block for one CPU: the expansion is computed and consumed in tiles that stay in its cache.
+"""The inverted residual block for a CPU: the expansion is computed and consumed in tiles that stay in its cache.
 
-`InvertedResidual` in `mobilenet_v2.py` is the definition; this is the same function, faster. With x the input,
+`InvertedResidual` in `inverted_residual.py` is the definition; this is the same function, faster. With x the input,
 E, K, P the kernels, N₁, N₂, N₃ the batch norms,
 
     z = N₁(x·E)    u = K ∗ relu6(z)    p = relu6(N₂(u))·P    y = N₃(p)
@@ -21,6 +21,7 @@ from jax.nn import relu6
 from jax.sharding import PartitionSpec
 
 from mobilenet_v2.models import depthwise
+from mobilenet_v2.models.activations import relu6_gradient
 from mobilenet_v2.models.convolutions import at_positions, over_positions
 from mobilenet_v2.models.depthwise import Pads
 from mobilenet_v2.models.normalization import (
@@ -154,7 +155,7 @@ def _backward_rows(settings: Settings, residuals: Any, dy: jax.Array) -> tuple[P
     def before_norm(u: jax.Array, dp: jax.Array) -> tuple[jax.Array, jax.Array]:
         """relu6(N₂(u)) and the cotangent of N₂(u)."""
         normalized = u * norm_2.gain + norm_2.offset
-        return relu6(normalized), _relu6_gradient(normalized, at_positions(dp, projection.T))
+        return relu6(normalized), relu6_gradient(normalized, at_positions(dp, projection.T))
 
     def sums(carry: Any, tile: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         u, dp = tile
@@ -219,7 +220,7 @@ def _convolution_gradient(
         dx = depthwise.input_gradient(buffer, kernel, x_size, strides, settings.pads)
         if expansion is None:
             return _Gathered(partials, carry.kernel, carry.bias, buffer), dx
-        dz = _relu6_gradient(z, dx)
+        dz = relu6_gradient(z, dx)
         gathered = _Gathered(partials, carry.kernel + over_positions(x, dz), carry.bias + channel_sums(dz), buffer)
         return gathered, at_positions(dz, expansion.kernel.T)
 
@@ -247,8 +248,3 @@ def _convolution_gradient(
 def _convolve(settings: Settings, x: jax.Array, kernel: jax.Array) -> jax.Array:
     padded = depthwise.pad(x, settings.pads)
     return depthwise.forward(padded, kernel, (settings.stride, settings.stride))
-
-
-def _relu6_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
-    """The cotangent of x through relu6: nothing where it clips, 0 and 6 included."""
-    return jnp.where((x > 0) & (x < 6), gradient, 0)

@@ -54,8 +54,8 @@ def apply(
     stats: dict[str, Any] = variables.get("batch_stats", {})
     size = params["depthwise"]["conv"]["kernel"].shape[:2]
     pads = resolve_padding(padding, x_BxHxWxC.shape[1:3], size, (stride, stride))
-    mesh = jax.sharding.get_abstract_mesh()
-    settings = fused_block.Settings(stride, pads, epsilon, axis="data" if mesh.shape.get("data", 1) > 1 else None)
+    split = jax.sharding.get_abstract_mesh().shape.get(BATCH_AXIS, 1) > 1
+    settings = fused_block.Settings(stride, pads, epsilon, axis=BATCH_AXIS if split else None)
     if not (train and stats):
         folded = {name: fold_layer(params[name], stats[name], epsilon) for name in stats}
         return fused_block.infer_block(settings, {**params, **folded}, x_BxHxWxC), stats
