@@ -20,4 +20,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    process.restart_on_fast_malloc()
     sys.exit(process.execute(main, sys.argv))

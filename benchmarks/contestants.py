@@ -32,7 +32,7 @@ def ours(
 
     from mobilenet_v2.models.folding import fold_batch_norm
     from mobilenet_v2.training import sharding
-    from mobilenet_v2.training.setup import compiler_options
+    from mobilenet_v2.training.setup import compiler_options, within
     from mobilenet_v2.training.steps import normalize
 
     config = _config(size, batch, width, {**fields, "dtype": dtype} | ({"formulation": "lax"} if stock else {}))
@@ -57,7 +57,7 @@ def ours(
 
     @functools.partial(jax.jit, compiler_options=options)
     def compiled(variables: Any, images: Any) -> Any:
-        return model.apply(variables, normalize(images, config), train=False)
+        return within(mesh, model.apply)(variables, normalize(images, config), train=False)
 
     return lambda: jax.block_until_ready(compiled(variables, device_batch["image"]))
 

@@ -49,11 +49,12 @@ class Worker:
     """A contestant in its own process, which takes as many steps as it is told to and says how long they took."""
 
     def __init__(self, case: tuple[str, int, int, float], options: dict[str, Any], cores: int, device: str):
-        arguments, environment = dict(options), dict(os.environ)
+        arguments = dict(options)
+        environment = {n: v for n, v in os.environ.items() if not n.startswith(("LD_PRELOAD", "MALLOC_", "MIMALLOC_"))}
         if arguments.pop("fast_malloc", False):
             environment |= process.fast_malloc()
         if arguments.pop("split", False):
-            environment["JAX_NUM_CPU_DEVICES"] = str(cores or os.cpu_count() or 1)
+            environment["JAX_NUM_CPU_DEVICES"] = str(cores or len(os.sched_getaffinity(0)))
         task = json.dumps({"case": case, "arguments": arguments, "cores": cores, "device": device})
         command = [sys.executable, "-m", "benchmarks.step_time", "--worker", task]
         pipe = subprocess.PIPE
@@ -123,8 +124,9 @@ def measure(name: str, contestants: list[str], rounds: int, cores: int, device: 
     if "ours" not in workers:
         raise RuntimeError(f"{name}: ours did not start; its error stands above")
     result: dict[str, Any] = {"seconds": {who: statistics.median(t[who] for t in turns) for who in workers}}
-    if "ours_split" in workers:
-        result["split_to_ours"] = round(statistics.median(t["ours_split"] / t["ours"] for t in turns), 3)
+    for other in ("ours_split", "ours_default_malloc"):
+        if other in workers:
+            result[f"{other}_to_ours"] = round(statistics.median(t[other] / t["ours"] for t in turns), 3)
     groups = {
         "torch": ("torch_eager", "torch_compile"),
         "torch_fast_malloc": ("torch_eager_fast_malloc", "torch_compile_fast_malloc"),
@@ -181,6 +183,10 @@ def main() -> None:
         unknown = [name for name in given if name not in known]
         if unknown:
             parser.error(f"no {unknown[0]!r}; there are {', '.join(known)}")
+    if flags.device != "cpu" or flags.cores == 1:
+        contestants = [name for name in contestants if name != "ours_split"]  # the same as ours
+    if not process.fast_malloc():
+        print("mimalloc is not installed: every contestant has the malloc of the system", file=sys.stderr)
     results = {name: measure(name, contestants, flags.rounds, flags.cores, flags.device) for name in names}
     print(json.dumps({"machine": machine(flags.cores, flags.device), "results": results}))
 

@@ -30,9 +30,15 @@ def dispatch(argv: list[str]) -> None:
 
 
 def main() -> int:
-    """Entry point; returns the exit status."""
+    """Runs `sys.argv` in this process; returns the exit status."""
     return process.execute(dispatch, sys.argv)
 
 
+def console() -> int:
+    """Entry point of a process that is nothing but this command."""
+    process.restart_on_fast_malloc()
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console())

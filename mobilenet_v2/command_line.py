@@ -93,7 +93,7 @@ def _define(
             flags.DEFINE_string(name, None, f"{name} of the run", flag_values=values)
     for name in switches:
         flags.DEFINE_bool(name, False, f"print as {name}", flag_values=values)
-    # Acted upon before this, in `process.execute`.
+    # Acted upon before this, in `process.restart_on_fast_malloc`.
     flags.DEFINE_bool(DEFAULT_MALLOC, False, "leave malloc as it is", flag_values=values)
     return values
 

@@ -25,6 +25,7 @@ def command(argv):
     worker.start()
     worker.join()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+process.restart_on_fast_malloc()
 sys.exit(process.execute(command, sys.argv))
 """
 
@@ -35,6 +36,7 @@ from mobilenet_v2 import process
 assert "jax" not in sys.modules
 with open(sys.argv[1], "a") as file:
     file.write("started\\n")
+process.restart_on_fast_malloc()
 sys.exit(process.execute(lambda argv: print(*argv[2:], len(open(argv[1]).readlines())), sys.argv))
 """
 
@@ -65,24 +67,38 @@ def test_a_command_starts_again_once_with_the_same_arguments(tmp_path: pathlib.P
     assert python(STARTS, str(tmp_path / "told"), "--flag", LD_PRELOAD="") == "--flag 1\n"
 
 
+@pytest.mark.skipif(not process.fast_malloc(), reason="needs mimalloc, on Linux")
 def test_what_the_environment_says_of_mimalloc_stands() -> None:
     script = (
-        "import os, sys\n"
+        "import os\n"
         "from mobilenet_v2 import process\n"
-        "sys.exit(process.execute(lambda argv: print(os.environ['MIMALLOC_PURGE_DELAY']), sys.argv))\n"
+        "process.restart_on_fast_malloc()\n"
+        "print(os.environ['MIMALLOC_PURGE_DELAY'], 'mimalloc' in open('/proc/self/maps').read())\n"
     )
-    assert python(script, MIMALLOC_PURGE_DELAY="7") == "7\n"
+    assert python(script, MIMALLOC_PURGE_DELAY="7") == "7 True\n"
+
+
+def test_a_process_that_lost_what_was_preloaded_does_not_start_again_for_ever(tmp_path: pathlib.Path) -> None:
+    script = "import os\nos.environ.pop('LD_PRELOAD', None)\n" + STARTS
+    assert python(script, str(tmp_path / "starts"), "--flag").split()[-1] in "12"
 
 
 def test_importing_the_library_neither_imports_jax_nor_starts_anything_again() -> None:
     python("import sys, mobilenet_v2, mobilenet_v2.process\nassert 'jax' not in sys.modules\n")
 
 
-def test_a_process_that_has_jax_already_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_called_from_a_process_of_others_never_replaces_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process.os, "execve", lambda *arguments: pytest.fail("replaced the process of the tests"))
-    for name in ("LD_PRELOAD", "GLIBC_TUNABLES"):
-        monkeypatch.delenv(name, raising=False)
     assert process.execute(lambda argv: None, ["train.py"]) == 0
+
+
+def test_a_command_goes_on_where_it_may_not_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(process.os, "environ", {})
+    monkeypatch.setattr(process.os, "execve", refuse)
+    process.restart_on_fast_malloc()
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
@@ -96,6 +112,24 @@ def test_without_mimalloc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> No
         raise process.importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(process.importlib.metadata, "files", missing)
+    assert process.fast_malloc() == {}
+
+
+@pytest.mark.parametrize("folder", ["my project", "a:b"])
+def test_a_folder_that_the_loader_would_cut_in_two_is_left_alone(
+    folder: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / folder / "libmimalloc.so"
+    library.parent.mkdir()
+    library.touch()
+
+    class File:
+        name = "libmimalloc.so"
+
+        def locate(self) -> pathlib.Path:
+            return library
+
+    monkeypatch.setattr(process.importlib.metadata, "files", lambda name: [File()])
     assert process.fast_malloc() == {}
 
 

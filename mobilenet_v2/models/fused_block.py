@@ -110,10 +110,22 @@ def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Para
 train_block.defvjp(_forward, _backward)
 
 
-def _places(settings: Settings) -> tuple[PartitionSpec, PartitionSpec, tuple[PartitionSpec, ...]]:
-    """Where arrays lie: what all devices have, what is split by rows, and the residuals of `_forward_rows`."""
-    everywhere, rows = PartitionSpec(), PartitionSpec(settings.axis)
-    return everywhere, rows, (everywhere, rows, rows, rows, everywhere, everywhere, everywhere)
+class _Residuals(NamedTuple):
+    """What the backward pass needs of the forward pass; as a tree of places, where it lies."""
+
+    params: Any
+    x: Any
+    u: Any
+    p: Any
+    expansion: Any
+    norm_2: Any
+    norm_3: Any
+
+
+def _places(settings: Settings) -> tuple[PartitionSpec, PartitionSpec, _Residuals]:
+    """What all devices have, what is split by rows, and each of the residuals."""
+    all_, rows = PartitionSpec(), PartitionSpec(settings.axis)
+    return all_, rows, _Residuals(params=all_, x=rows, u=rows, p=rows, expansion=all_, norm_2=all_, norm_3=all_)
 
 
 def _forward_rows(settings: Settings, params: Params, x: jax.Array) -> tuple[Any, Any]:
@@ -142,10 +154,10 @@ def _forward_rows(settings: Settings, params: Params, x: jax.Array) -> tuple[Any
     y = centred * norm_3.gain + params["project"]["bn"]["bias"]
     norms = {"depthwise": norm_2, "project": norm_3} | ({} if expansion is None else {"expand": expansion.norm})
     moments = {name: (norm.mean, norm.variance) for name, norm in norms.items()}
-    return (y, moments), (params, x, u, p, expansion, norm_2, norm_3)
+    return (y, moments), _Residuals(params, x, u, p, expansion, norm_2, norm_3)
 
 
-def _backward_rows(settings: Settings, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
+def _backward_rows(settings: Settings, residuals: _Residuals, dy: jax.Array) -> tuple[Params, jax.Array]:
     params, x, u, p, expansion, norm_2, norm_3 = residuals
     axis = settings.axis
     projection = params["project"]["conv"]["kernel"][0, 0]

@@ -6,6 +6,9 @@ from typing import Any
 import jax
 from jax import lax
 
+# The mesh axis that batches are split over.
+BATCH_AXIS = "data"
+
 
 def on_each_device(axis: str | None, function: Callable[..., Any], inputs: Any, outputs: Any) -> Callable[..., Any]:
     """`function` of each device's own rows, over the mesh that is being traced within.

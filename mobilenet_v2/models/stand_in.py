@@ -11,9 +11,7 @@ from mobilenet_v2.models.batch_norm import unbiased_factor
 from mobilenet_v2.models.convolutions import Formulation
 from mobilenet_v2.models.depthwise import resolve_padding
 from mobilenet_v2.models.normalization import fold_layer
-
-# The mesh axis that batches are split over.
-BATCH_AXIS = "data"
+from mobilenet_v2.models.over_devices import BATCH_AXIS
 
 
 def applies(formulation: Formulation, *, activation: Any, dtype: Any, fast_variance: bool, plain: bool = True) -> bool:
@@ -28,7 +26,7 @@ def applies(formulation: Formulation, *, activation: Any, dtype: Any, fast_varia
       then splits the batch.
     """
     same = plain and activation is relu6 and fast_variance and jnp.dtype(dtype) in (jnp.float32, jnp.float64)
-    known = jax.device_count() == 1 or not jax.sharding.get_abstract_mesh().empty
+    known = jax.device_count() == 1 or BATCH_AXIS in jax.sharding.get_abstract_mesh().shape
     on_cpu = formulation == "auto" and jax.default_backend() == "cpu" and known
     return same and (formulation == "fused" or on_cpu)
 
@@ -54,7 +52,9 @@ def apply(
     stats: dict[str, Any] = variables.get("batch_stats", {})
     size = params["depthwise"]["conv"]["kernel"].shape[:2]
     pads = resolve_padding(padding, x_BxHxWxC.shape[1:3], size, (stride, stride))
-    split = jax.sharding.get_abstract_mesh().shape.get(BATCH_AXIS, 1) > 1
+    devices = jax.sharding.get_abstract_mesh().shape.get(BATCH_AXIS, 1)
+    # Rows that can't be dealt out evenly are computed together.
+    split = devices > 1 and x_BxHxWxC.shape[0] % devices == 0
     settings = fused_block.Settings(stride, pads, epsilon, axis=BATCH_AXIS if split else None)
     if not (train and stats):
         folded = {name: fold_layer(params[name], stats[name], epsilon) for name in stats}

@@ -3,7 +3,7 @@
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from mobilenet_v2.models.stand_in import BATCH_AXIS
+from mobilenet_v2.models.over_devices import BATCH_AXIS
 
 
 def make_mesh() -> Mesh:

@@ -76,16 +76,14 @@ def normalize(image: jax.Array, config: ConfigDict) -> jax.Array:
 def global_norm(tree: Any) -> jax.Array:
     """Euclidean norm of all leaves together; not finite where any of them is not, or is over 1.8e19.
 
-    Dots, not sums of squares: of hundreds of small arrays XLA:CPU makes as many kernels, and would compute the sum of
-    the sums again inside every kernel that depends on it.
+    Bounds are float32's. Vectors are taken together, because for XLA:CPU each is a kernel of its own; and products are
+    dots, because it would compute a sum of so many scalars again inside every kernel that depends on it.
     """
     leaves = jax.tree.leaves(tree)
     vectors = [leaf for leaf in leaves if leaf.ndim == 1]
-    together = [jnp.concatenate(vectors)] if vectors else []
+    arrays = [leaf for leaf in leaves if leaf.ndim != 1] + ([jnp.concatenate(vectors)] if vectors else [])
     dot = functools.partial(jnp.tensordot, precision=jax.lax.Precision.HIGHEST)
-    squares = jnp.stack(
-        [dot(leaf, leaf, leaf.ndim) for leaf in leaves if leaf.ndim != 1] + [dot(v, v, 1) for v in together]
-    )
+    squares = jnp.stack([dot(array, array, array.ndim) for array in arrays])
     return jnp.sqrt(dot(squares, jnp.ones_like(squares), 1))
 
 

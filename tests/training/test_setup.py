@@ -41,10 +41,8 @@ def test_a_step_gives_its_state_away(tiny_config: ConfigDict) -> None:
 WHOLE = {"xla_cpu_multi_thread_eigen": False}
 
 
-@pytest.mark.parametrize(
-    "cores, devices, options", [(1, 1, {}), (2, 1, WHOLE), (16, 1, {}), (2, 2, WHOLE), (8, 8, WHOLE), (16, 8, {})]
-)
-def test_no_operation_is_split_on_two_cores_of_a_cpu_nor_where_each_core_is_a_device(
+@pytest.mark.parametrize("cores, devices, options", [(1, 1, {}), (2, 1, WHOLE), (2, 2, WHOLE), (8, 8, {}), (16, 1, {})])
+def test_on_two_cores_of_a_cpu_no_operation_is_split(
     cores: int, devices: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
