@@ -26,9 +26,12 @@ _RESTARTED = "MOBILENET_V2_RESTARTED"
 
 
 def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
-    """`command_line.execute`, with JAX imported no earlier than here."""
-    from mobilenet_v2 import command_line
-
+    """`command_line.execute`, with JAX imported no earlier than here: a second in which Ctrl-C is no error either."""
+    try:
+        from mobilenet_v2 import command_line
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return command_line.execute(command, argv)
 
 

@@ -101,6 +101,21 @@ def test_a_command_goes_on_where_it_may_not_start_again(monkeypatch: pytest.Monk
     process.restart_on_fast_malloc()
 
 
+def test_ctrl_c_while_jax_is_imported_is_one_line() -> None:
+    script = (
+        "import sys\n"
+        "from mobilenet_v2 import process\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'jax':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.exit(process.execute(lambda argv: None, ['train.py']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_other_systems_keep_their_malloc(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process.sys, "platform", platform)
