@@ -25,12 +25,23 @@ def get_config() -> ConfigDict:
     config.data.channels = 3  # RGB; 1 is grey, with one number in mean and std
     config.data.mean = (0.5, 0.5, 0.5)  # per channel, of pixels in [0, 1]; subtracted on the device
     config.data.std = (0.5, 0.5, 0.5)  # divided by, likewise
-    config.data.flip = True  # mirror half of the training images
-    config.data.rotation = 0.0  # degrees: each training image is turned by U(−rotation, rotation)
-    config.data.zoom = 0.0  # … enlarged by a factor in U(1 − zoom, 1 + zoom)
-    config.data.shift = 0.0  # … and moved by U(−shift, shift) of its side along each axis
+    config.data.background = (255, 255, 255)  # red, green, blue behind what is transparent
+    config.data.exif_orientation = False  # True turns as the camera noted; ImageNet is used as it is stored
+    # What evaluation sees: "whole_image"; "shorter_side" (or "shorter_side_floor") of `resize_size`, then the centre;
+    # "central_fraction": the central `crop_fraction` of each side.
+    config.data.resize = "central_fraction"
+    config.data.resize_size = placeholder(int)  # pixels; None: `image_size`
+    config.data.crop_fraction = 0.875
+    # "nearest", "box", "bilinear", "bicubic", "lanczos" are Pillow's; "area" and "linear" OpenCV's; "bilinear_tf1".
+    config.data.interpolation = "bilinear_tf1"
     config.data.num_threads = 0  # that read ahead; 0 suits small images
     config.data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
+
+    config.augment = ConfigDict()  # of training images
+    config.augment.flip = True  # mirror half of them
+    config.augment.rotation = 0.0  # degrees: each is turned by U(−rotation, rotation)
+    config.augment.zoom = 0.0  # … enlarged by a factor in U(1 − zoom, 1 + zoom)
+    config.augment.shift = 0.0  # … and moved by U(−shift, shift) of its side along each axis
 
     config.train = ConfigDict()
     config.train.batch_size = 96  # global: over all devices and hosts

@@ -40,11 +40,10 @@ def get_config() -> ConfigDict:
         image_size=32,
         mean=(0.305, 0.305, 0.305),
         std=(0.323, 0.323, 0.323),
-        flip=False,
-        rotation=10.0,
-        zoom=0.1,
-        shift=0.1,
+        resize="whole_image",
+        interpolation="area",
     )
+    config.augment.update(flip=False, rotation=10.0, zoom=0.1, shift=0.1)
     config.train.update(
         batch_size=32,
         num_epochs=24.0,

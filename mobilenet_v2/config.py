@@ -183,6 +183,13 @@ def _validate_data(config: ConfigDict) -> None:
                 f"config.data.channels, {config.data.channels}"
             )
 
+    data = config.data
+    if data.resize.startswith("shorter_side") and (data.resize_size or data.image_size) < data.image_size:
+        raise ConfigError(
+            f"config.data.resize_size is {data.resize_size}, must be at least config.data.image_size, "
+            f"{data.image_size}, which is cut from it"
+        )
+
 
 def _validate_training(config: ConfigDict) -> None:
     train = config.train

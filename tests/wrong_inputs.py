@@ -13,7 +13,7 @@ WRONG_VALUES = {
     "misspelt field, value apart": (["--config.train.bach_size", "4"], ["'train.bach_size'", "'train.batch_size'"]),
     "not an integer": (["--config.train.batch_size=abc"], ["config.train.batch_size", "abc", "an integer ≥ 1"]),
     "fraction for an integer": (["--config.seed=1.5"], ["config.seed", "1.5", "an integer in 0 … 4294967295"]),
-    "not a boolean": (["--config.data.flip=maybe"], ["config.data.flip", "maybe", "True or False"]),
+    "not a boolean": (["--config.augment.flip=maybe"], ["config.augment.flip", "maybe", "True or False"]),
     "None for an integer": (["--config.train.batch_size=None"], ["config.train.batch_size", "None", "an integer ≥ 1"]),
     "number for a section": (["--config.train=5"], ["config.train", "5"]),
     "width 0": (["--config.model.width_multiplier=0"], ["config.model.width_multiplier", "0.0", "(0, 16]"]),

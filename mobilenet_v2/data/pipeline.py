@@ -11,7 +11,7 @@ from typing import Any
 import grain.python as grain
 from ml_collections import ConfigDict
 
-from mobilenet_v2.data.transforms import Augment, example
+from mobilenet_v2.data.transforms import Augment, Preprocess
 
 
 def training_batches(
@@ -23,12 +23,10 @@ def training_batches(
 
     Args:
       source: random access to records.
-      config: the whole config; `data`, `seed` and `train.batch_size` matter here.
+      config: the whole config; `data`, `augment`, `seed` and `train.batch_size` matter here.
       process_index, process_count: this host, and how many share a global batch.
     """
-    data = config.data
-    augment = Augment(data.image_size, data.rotation, data.zoom, data.shift, data.flip, data.channels)
-    examples = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat().random_map(augment)
+    examples = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat().random_map(Augment.of(config))
     return _batched(examples, config, process_index, process_count)
 
 
@@ -36,8 +34,8 @@ def evaluation_batches(
     source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
 ) -> grain.IterDataset:
     """Every example once, in order; the last batch is filled up with rows of mask 0."""
-    padded, data = _Padded(source, config.train.batch_size), config.data
-    examples = grain.MapDataset.source(padded).map(lambda record: example(record, data.image_size, data.channels))
+    padded = _Padded(source, config.train.batch_size)
+    examples = grain.MapDataset.source(padded).map(Preprocess.of(config.data))
     return _batched(examples, config, process_index, process_count)
 
 

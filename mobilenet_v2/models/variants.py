@@ -19,7 +19,8 @@ class Preprocessing:
     """From a photograph to a network's input, in evaluation.
 
     Attributes:
-      resize: "shorter_side" to `resize_size` pixels, then the central square of `crop_size` pixels; "central_fraction"
+      resize: "shorter_side" to `resize_size` pixels, then the central square of `crop_size` pixels, "…_floor" with half
+        a pixel that is left over on the other side; "central_fraction"
         cuts the central `crop_fraction` of each side first and scales that to `crop_size`; "whole_image" scales all of
         the image to it. The last two do not keep the aspect.
       interpolation: "bilinear", "bicubic" and "nearest" are Pillow's, which average where they shrink (nearest does
@@ -27,7 +28,7 @@ class Preprocessing:
       mean, std: per channel, of pixels in [0, 1]: the input is (x − mean) / std.
     """
 
-    resize: Literal["shorter_side", "central_fraction", "whole_image"]
+    resize: Literal["shorter_side", "shorter_side_floor", "central_fraction", "whole_image"]
     interpolation: Literal["bilinear", "bicubic", "nearest", "bilinear_tf1"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -45,7 +46,7 @@ PREPROCESSING = {
     "torchvision": Preprocessing("shorter_side", "bilinear", **_IMAGENET, resize_size=256),
     "torchvision_v2": Preprocessing("shorter_side", "bilinear", **_IMAGENET, resize_size=232),  # IMAGENET1K_V2
     "timm": Preprocessing("shorter_side", "bicubic", **_IMAGENET, resize_size=256),
-    "hf": Preprocessing("shorter_side", "bilinear", **_PLUS_MINUS_1, resize_size=256),
+    "hf": Preprocessing("shorter_side_floor", "bilinear", **_PLUS_MINUS_1, resize_size=256),
 }
 
 
@@ -64,7 +65,8 @@ class Variant:
     def overrides(self) -> dict[str, Any]:
         """The config fields by dotted name: {"model.padding": "same", …, "data.mean": (0.5, 0.5, 0.5), …}."""
         preprocessing = PREPROCESSING[self.preprocessing]
-        data = {"image_size": preprocessing.crop_size, "mean": preprocessing.mean, "std": preprocessing.std}
+        data = dataclasses.asdict(preprocessing)
+        data["image_size"] = data.pop("crop_size")
         fields = {f"model.{name}": value for name, value in self.model.items()}
         return fields | {f"data.{name}": value for name, value in data.items()}
 

@@ -6,8 +6,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from mobilenet_v2.data.builders.digits import split_rows
+from mobilenet_v2.data.decode import decode
 from mobilenet_v2.data.sources import Dataset, open_dataset
-from mobilenet_v2.data.transforms import decode
 
 SIZES = {"train": 1257, "validation": 270, "test": 270}
 TEST_ROWS_SHA256 = "b403438edb7e663b82104dec49d0b99fe580d81e74641a966facb28089ecde13"

@@ -22,7 +22,8 @@ def source(examples: int = EXAMPLES) -> list[dict[str, Any]]:
 def make_config(batch_size: int = BATCH, num_threads: int = 0, seed: int = 0) -> ConfigDict:
     config = digits.get_config()
     config.seed = seed
-    config.data.update(image_size=8, num_threads=num_threads, flip=True)
+    config.data.update(image_size=8, num_threads=num_threads)
+    config.augment.flip = True
     config.train.batch_size = batch_size
     return config
 

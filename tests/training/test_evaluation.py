@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mobilenet_v2.data.transforms import example
+from mobilenet_v2.data.transforms import Preprocess
 from mobilenet_v2.errors import DataError
 from mobilenet_v2.training import metrics
 from mobilenet_v2.training.evaluation import evaluate_split, evaluate_state
@@ -47,7 +47,7 @@ def trained_looking_variables(setup: Setup) -> dict[str, Any]:
 def expected_scores(setup: Setup, variables: dict[str, Any], source: Any) -> dict[str, float]:
     """In NumPy, over the whole split at once."""
     data = setup.config.data
-    examples = [example(source[index], data.image_size) for index in range(len(source))]
+    examples = [Preprocess.of(data).map(source[index]) for index in range(len(source))]
     pixels = np.stack([one["image"] for one in examples]).astype(np.float32) / 255
     images = (pixels - np.float32(data.mean)) / np.float32(data.std)
     labels = np.array([one["label"] for one in examples])
