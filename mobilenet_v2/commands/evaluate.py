@@ -1,22 +1,43 @@
-"""Scores the newest checkpoint of a run on its validation and test splits."""
+"""Scores the newest checkpoint of a run, or published weights, on the validation and test splits.
+
+evaluate --workdir=FOLDER takes data and network from the run. evaluate --weights=WEIGHTS --config=FILE takes the data
+set from the config, and the network and its preprocessing from the weights: a file, a TensorFlow checkpoint's prefix,
+or OWNER/NAME on the HuggingFace hub. --image_size=N is for weights that were made for another size than their
+source's usual one; --preprocessing names another source's, as torchvision_v2.
+"""
 
 import json
 import pathlib
 from collections.abc import Sequence
 
+from absl import flags as absl_flags
 from rich.console import Console
 
 from mobilenet_v2 import command_line, reporting
-from mobilenet_v2.errors import CheckpointError
+from mobilenet_v2.errors import CheckpointError, ConfigError, nearest
+from mobilenet_v2.models.variants import PREPROCESSING
 from mobilenet_v2.training import checkpoint, run_directory
 from mobilenet_v2.training.evaluation import evaluate_state
+from mobilenet_v2.training.published import evaluate_imported
 from mobilenet_v2.training.setup import make_setup
+from mobilenet_v2.weights.load import import_file
+
+_OF_WEIGHTS = ("image_size", "preprocessing", "revision")
 
 
 def main(argv: Sequence[str]) -> None:
-    """`evaluate --workdir=FOLDER [--json]`."""
-    flags = command_line.parse(argv, __doc__, required=["workdir"], switches=["json"])
-    workdir = pathlib.Path(flags.workdir)
+    """`evaluate --workdir=FOLDER [--json]`, or `evaluate --weights=WEIGHTS --config=FILE [--image_size=N] …`."""
+    if any(argument.lstrip("-").partition("=")[0] == "weights" for argument in argv[1:]):
+        flags = command_line.parse(
+            argv, __doc__ or "", required=["weights", "config"], optional=_OF_WEIGHTS, switches=["offline", "json"]
+        )
+        _score_weights(flags)
+    else:
+        flags = command_line.parse(argv, __doc__ or "", required=["workdir"], switches=["json"])
+        _score_run(pathlib.Path(flags.workdir), flags.json)
+
+
+def _score_run(workdir: pathlib.Path, as_json: bool) -> None:
     setup = make_setup(run_directory.read_config(workdir))
     restored = None
     if (workdir / "checkpoints").is_dir():
@@ -26,16 +47,39 @@ def main(argv: Sequence[str]) -> None:
     if restored is None:
         raise CheckpointError(f"workdir {str(workdir)!r} has no checkpoint yet")
     step = int(restored.state.step)
+    splits = {use: source for use, source in setup.splits.items() if use != "train"}
     scores = {
         use: evaluate_state(setup.eval_step, restored.state, source, setup.config, setup.mesh)
-        for use, source in setup.splits.items()
-        if use != "train"
+        for use, source in splits.items()
     }
-    if flags.json:
+    if as_json:
         print(json.dumps({"step": step, **scores}))
-        return
+    else:
+        _print([f"step {step} of {setup.total_steps}"], scores, {use: len(source) for use, source in splits.items()})
+
+
+def _score_weights(flags: absl_flags.FlagValues) -> None:
+    size, named = flags.image_size, flags.preprocessing
+    if size is not None and not (size.isdecimal() and 1 <= int(size) <= 100_000):
+        raise ConfigError(f"--image_size is {size!r}, must be an integer in 1 … 100000")
+    if named is not None and named not in PREPROCESSING:
+        raise ConfigError(
+            f"--preprocessing is {named!r}, must be one of {', '.join(PREPROCESSING)}{nearest(named, PREPROCESSING)}"
+        )
+    lines: list[str] = []
+    imported = import_file(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
+    if named is not None:
+        imported = imported._replace(preprocessing=PREPROCESSING[named])
+    pixels = None if size is None else int(size)
+    scores, examples = evaluate_imported(flags.weights, imported, flags.config, pixels, report=lines.append)
+    if flags.json:
+        print(json.dumps({"report": lines, "examples": examples, **scores}))
+    else:
+        _print(lines, scores, examples)
+
+
+def _print(lines: list[str], scores: dict[str, dict[str, float]], examples: dict[str, int]) -> None:
     console = Console()
-    console.print(f"step {step} of {setup.total_steps}", highlight=False)
-    for use, score in scores.items():
-        line = reporting.format_scores(score, len(setup.splits[use]))
-        console.print(f"{use} accuracy {line}", highlight=False, soft_wrap=True)
+    scored = [f"{use} accuracy {reporting.format_scores(scores[use], examples[use])}" for use in scores]
+    for line in (*lines, *scored):
+        console.print(line, highlight=False, soft_wrap=True)

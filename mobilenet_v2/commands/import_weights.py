@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mobilenet_v2 import command_line
 from mobilenet_v2.errors import ConfigError
-from mobilenet_v2.weights.load import load_pretrained
+from mobilenet_v2.weights.load import import_file, with_classes
 from mobilenet_v2.weights.save import save_weights
 
 _OPTIONAL = ("names", "num_classes", "revision")
@@ -22,18 +22,21 @@ def main(argv: Sequence[str]) -> None:
         argv, __doc__ or "", required=["weights", "output"], optional=_OPTIONAL, switches=["offline", "json"]
     )
     lines: list[str] = []
-    model, variables = load_pretrained(
-        flags.weights,
-        _classes(flags.num_classes),
-        revision=flags.revision,
-        offline=flags.offline,
+    num_classes = _classes(flags.num_classes)
+    imported = import_file(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
+    found = with_classes(flags.weights, imported, num_classes, report=lines.append)
+    written = save_weights(
+        flags.output,
+        found.model,
+        found.variables,
+        names=flags.names or "ours",
+        source=flags.weights,
+        preprocessing=found.preprocessing,
         report=lines.append,
     )
-    names = flags.names or "ours"
-    written = save_weights(flags.output, model, variables, names=names, source=flags.weights, report=lines.append)
     files = [str(path) for path in written]
     if flags.json:
-        print(json.dumps({"report": lines, "files": files, "num_classes": model.num_classes}))
+        print(json.dumps({"report": lines, "files": files, "num_classes": found.model.num_classes}))
     else:
         print("\n".join([*lines, f"wrote {' and '.join(files)}"]))
 

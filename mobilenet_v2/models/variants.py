@@ -9,7 +9,7 @@ and block 00 are equally wide, Hugging Face alone has none in block 00: it has p
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from mobilenet_v2.models.build import build_model
 
@@ -28,8 +28,8 @@ class Preprocessing:
       mean, std: per channel, of pixels in [0, 1]: the input is (x − mean) / std.
     """
 
-    resize: Literal["shorter_side", "shorter_side_floor", "central_fraction", "whole_image"]
-    interpolation: Literal["bilinear", "bicubic", "nearest", "bilinear_tf1"]
+    resize: str
+    interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     crop_size: int = 224

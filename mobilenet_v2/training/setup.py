@@ -73,12 +73,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     validate_topology(config, mesh.size, jax.process_count())
     dataset = open_dataset(config.data.name, config.data.data_dir)
     validate_classes(config, dataset.num_classes)
-    expressions = {
-        "train": config.data.train_split,
-        "validation": config.data.validation_split,
-        "test": config.data.test_split,
-    }
-    splits = {use: dataset.split(text) for use, text in expressions.items() if text is not None}
+    splits = open_splits(config, dataset, ("train", "validation", "test"))
     total_steps, steps_per_epoch = steps_of(splits["train"], config)
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)
@@ -98,6 +93,16 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     )
 
 
+def open_splits(config: ConfigDict, dataset: Dataset, uses: tuple[str, ...]) -> dict[str, Any]:
+    """The records of each use whose split the config names.
+
+    Raises:
+      DataError: if the data set has no such split.
+    """
+    expressions = {use: config.data[f"{use}_split"] for use in uses}
+    return {use: dataset.split(text) for use, text in expressions.items() if text is not None}
+
+
 def jit_steps(
     config: ConfigDict,
     model: nn.Module,
@@ -111,17 +116,23 @@ def jit_steps(
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
     training_model = model.clone(batch_norm_momentum=momentum)
     train = functools.partial(within(mesh, train_step), model=training_model, optimizer=optimizer, config=config)
-    evaluate = functools.partial(within(mesh, eval_step), model=model, config=config)
-    return (
-        jax.jit(
-            train,
-            in_shardings=(everywhere, rows, everywhere),
-            out_shardings=(everywhere, everywhere),
-            donate_argnums=0,
-            compiler_options=options,
-        ),
-        jax.jit(evaluate, in_shardings=(everywhere, rows), out_shardings=everywhere, compiler_options=options),
+    jitted = jax.jit(
+        train,
+        in_shardings=(everywhere, rows, everywhere),
+        out_shardings=(everywhere, everywhere),
+        donate_argnums=0,
+        compiler_options=options,
     )
+    return jitted, jit_eval_step(config, model, mesh, options)
+
+
+def jit_eval_step(
+    config: ConfigDict, model: nn.Module, mesh: Mesh, options: dict[str, bool | str]
+) -> Callable[..., Any]:
+    """`steps.eval_step` of this network, with the preprocessing of `config.data`."""
+    everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
+    evaluate = functools.partial(within(mesh, eval_step), model=model, config=config)
+    return jax.jit(evaluate, in_shardings=(everywhere, rows), out_shardings=everywhere, compiler_options=options)
 
 
 def within(mesh: Mesh, step: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ def is_name(name: str) -> bool:
 
 
 def fetch(name: str, revision: str | None = None, cache_dir: str | None = None, offline: bool = False) -> Fetched:
-    """`model.safetensors` of the repository `name`, with its `config.json` beside it where there is one.
+    """`model.safetensors` of the repository `name`, with the files that describe it beside it.
 
     Args:
       revision: a branch, tag or commit; the default branch if None.
@@ -61,7 +61,8 @@ def fetch(name: str, revision: str | None = None, cache_dir: str | None = None, 
         ) from error
     except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
         raise WeightsError(f"weights {name!r}{at} can't be fetched: {' '.join(str(error).split())[:200]}") from error
-    # It says nothing that the arrays don't, but of HuggingFace's own networks.
-    with contextlib.suppress(errors.EntryNotFoundError, errors.HfHubHTTPError, OSError):
-        download("config.json")
+    # They say what images must be like, and, of HuggingFace's own networks, what the arrays don't.
+    for beside in ("config.json", "preprocessor_config.json"):
+        with contextlib.suppress(errors.EntryNotFoundError, errors.HfHubHTTPError, OSError):
+            download(beside)
     return Fetched(path, path.parent.name)

@@ -14,9 +14,11 @@ from flax.traverse_util import unflatten_dict
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.initializers import kernel_initializers
+from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import hub, name_map, native, sources
 from mobilenet_v2.weights.architecture import check_shapes, mobilenet_v1_fields, mobilenet_v2_fields
 from mobilenet_v2.weights.arrays import Arrays, check_values, first
+from mobilenet_v2.weights.preprocessing import preprocessing_of
 from mobilenet_v2.weights.reading import Contents, read_file
 from mobilenet_v2.weights.sources import huggingface
 
@@ -25,11 +27,24 @@ _BACKGROUND = 1001, 1000
 
 
 class Imported(NamedTuple):
-    """A file's network: the module, its arrays by path, where they came from, and their blocks in each stage."""
+    """A file's network: the module, its arrays by path, where they came from, and how images are made ready for it.
+
+    `preprocessing` is None where a file of ours does not say.
+    """
 
     model: Any
     arrays: Arrays
     source: str
+    preprocessing: Preprocessing | None
+
+
+class Pretrained(NamedTuple):
+    """A network with its variables, where they came from, and how images are made ready for it."""
+
+    model: Any
+    variables: Variables
+    source: str
+    preprocessing: Preprocessing | None
 
 
 def load_pretrained(
@@ -61,9 +76,8 @@ def load_pretrained(
       WeightsError: one line: what was expected, what was found, the first names that do not match.
     """
     imported = import_file(name, revision=revision, cache_dir=cache_dir, offline=offline, fields=fields, report=report)
-    model, arrays = _with_classes(imported, num_classes, seed, report)
-    check_shapes(str(name), model, arrays)
-    return model, to_variables(arrays)
+    found = with_classes(str(name), imported, num_classes, seed=seed, report=report)
+    return found.model, found.variables
 
 
 def import_file(
@@ -96,6 +110,19 @@ def import_file(
     return imported
 
 
+def with_classes(
+    name: str, imported: Imported, num_classes: int | None, *, seed: int = 0, report: Callable[[str], None] = print
+) -> Pretrained:
+    """The imported network with so many classes, see `load_pretrained`.
+
+    Raises:
+      WeightsError: if the weights have no classifier and `num_classes` is None.
+    """
+    model, arrays = _classified(imported, num_classes, seed, report)
+    check_shapes(name, model, arrays)
+    return Pretrained(model, to_variables(arrays), imported.source, imported.preprocessing)
+
+
 def to_variables(arrays: Arrays) -> Variables:
     """Arrays by path as the variables that `model.init` makes, float32."""
     leaves = {path: jnp.asarray(array, jnp.float32) for path, array in arrays.items()}
@@ -114,7 +141,7 @@ def _native(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
     changed = description._replace(model={**description.model, **(fields or {})})
     model = native.build(name, changed)
     check_shapes(name, model, contents.arrays)
-    return Imported(model, contents.arrays, description.source)
+    return Imported(model, contents.arrays, description.source, description.preprocessing)
 
 
 def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
@@ -137,7 +164,8 @@ def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
         stated |= huggingface.fields_of_config(beside.read_text())
     if "params/classifier/bias" in ours:
         stated["num_classes"] = ours["params/classifier/bias"].shape[0]
-    return Imported(build_model({**stated, **(fields or {})}), ours, source.name)
+    preprocessing = preprocessing_of(contents.path, source)
+    return Imported(build_model({**stated, **(fields or {})}), ours, source.name, preprocessing)
 
 
 def _feature_count(arrays: Arrays) -> int:
@@ -146,11 +174,11 @@ def _feature_count(arrays: Arrays) -> int:
     return arrays.get("params/head/bn/scale", arrays[last]).shape[0]
 
 
-def _with_classes(
+def _classified(
     imported: Imported, num_classes: int | None, seed: int, report: Callable[[str], None]
 ) -> tuple[nn.Module, Arrays]:
     """The network with so many classes."""
-    model, arrays, source = imported
+    model, arrays, source, _ = imported
     found = arrays["params/classifier/bias"].shape[0] if "params/classifier/bias" in arrays else None
     if found is None and num_classes is None and model.num_classes:
         raise WeightsError(

@@ -1,5 +1,6 @@
 """Our own files: `NAME.safetensors` with the variables by path, and `NAME.json` with the network's fields."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,26 +13,33 @@ from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import WeightsError, nearest
 from mobilenet_v2.models.activations import ActivationName, activation
 from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
+from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import safetensors_file
 from mobilenet_v2.weights.arrays import Arrays
+from mobilenet_v2.weights.preprocessing import checked
 
 FORMAT = "mobilenet_v2 1"
 
 
 class Description(NamedTuple):
-    """What `NAME.json` says: the fields of the network, and where the weights came from."""
+    """What `NAME.json` says: the fields of the network, where the weights came from, what images must be like."""
 
     model: dict[str, Any]
     source: str
+    preprocessing: Preprocessing | None = None
 
 
-def write(path: pathlib.Path, model: Any, arrays: Arrays, source: str) -> None:
+def write(
+    path: pathlib.Path, model: Any, arrays: Arrays, source: str, preprocessing: Preprocessing | None = None
+) -> None:
     """Writes the pair: first the description, without which the weights would not be read.
 
     Raises:
       WeightsError: if a field of the network is none that a config can state.
     """
     description = {"format": FORMAT, "source": source, "model": _to_json(model)}
+    if preprocessing is not None:
+        description["preprocessing"] = dataclasses.asdict(preprocessing)
     part = path.with_name(f".{path.stem}.json.part")
     part.write_text(json.dumps(description, indent=2) + "\n")
     os.replace(part, path.with_suffix(".json"))
@@ -48,7 +56,7 @@ def read_description(path: pathlib.Path) -> Description:
     try:
         content = json.loads(beside.read_text())
         model, source = dict(content["model"]), str(content["source"])
-        version = content["format"]
+        version, preprocessing = content["format"], content.get("preprocessing")
     except FileNotFoundError as error:
         raise WeightsError(f"{path.name!r} needs {beside.name!r} beside it, which is not there") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -60,7 +68,8 @@ def read_description(path: pathlib.Path) -> Description:
     fields = {name: _from_json(value) for name, value in model.items()}
     for name, value in fields.items():
         _check_field(beside.name, name, value)
-    return Description(fields, source)
+    stated = None if preprocessing is None else checked(beside.name, preprocessing)
+    return Description(fields, source, stated)
 
 
 def build(file: str, description: Description) -> nn.Module:

@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from mobilenet_v2.errors import WeightsError, nearest
+from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import native, safetensors_file
 from mobilenet_v2.weights.architecture import check_shapes
 from mobilenet_v2.weights.arrays import Arrays
@@ -27,6 +28,7 @@ def save_weights(
     *,
     names: str = "ours",
     source: str = "mobilenet_v2",
+    preprocessing: Preprocessing | None = None,
     report: Callable[[str], None] = print,
 ) -> list[pathlib.Path]:
     """Writes `variables` of `model`; returns the files. Read back, they are the same bit for bit.
@@ -35,6 +37,7 @@ def save_weights(
       path: ends in .safetensors; in .h5 for Keras: a legacy file, for `load_weights`.
       names: "ours" writes NAME.json beside it; "timm", "torchvision" and "keras" are for those libraries.
       source: where the weights came from, noted in NAME.json.
+      preprocessing: what images must be like, noted there too.
       report: gets a line where the other library's network, built with its defaults, would compute something else.
 
     Raises:
@@ -50,7 +53,7 @@ def save_weights(
     arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(variables, sep="/").items()}
     check_shapes(path.name, model, arrays)
     if names == "ours":
-        native.write(path, model, arrays, source)
+        native.write(path, model, arrays, source, preprocessing)
         return [path, path.with_suffix(".json")]
     foreign = BY_NAME[names]
     repeats = tuple(stage.repeats for stage in getattr(model, "stages", ()))

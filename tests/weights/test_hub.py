@@ -67,7 +67,10 @@ def test_revision_and_file_are_what_the_hub_is_asked_for(cache: pathlib.Path, mo
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     load_pretrained(NAME, revision=COMMIT, report=quiet)
-    assert asked == [(NAME, "model.safetensors", COMMIT, False), (NAME, "config.json", COMMIT, False)]
+    assert asked == [
+        (NAME, "model.safetensors", COMMIT, False),
+        *((NAME, beside, COMMIT, False) for beside in ("config.json", "preprocessor_config.json")),
+    ]
 
 
 @pytest.mark.parametrize(
