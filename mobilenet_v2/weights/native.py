@@ -86,6 +86,7 @@ def _check_field(file: str, name: str, value: Any) -> None:
 def _to_json(model: Any) -> dict[str, Any]:
     """The network's fields as a config states them."""
     fields = {name: _plain(getattr(model, name)) for name in sorted(attributes_of(type(model)))}
+    del fields["frozen"]  # of training, not of the weights
     fields["name"] = next(name for name, network in NETWORKS.items() if network is type(model))
     fields["dtype"] = jnp.dtype(model.dtype).name
     named = [name for name in get_args(ActivationName) if activation(name) is model.activation]
