@@ -13,8 +13,8 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of initialisation, dropout, data order and augmentation
 
-    # What a run starts from, but for a classifier of another number of classes: a weight file, a TensorFlow checkpoint's
-    # prefix, OWNER/NAME on the HuggingFace hub, or the folder of a run; None: from initialisers.
+    # What a run starts from, but for a classifier of other classes: a weight file, a TensorFlow checkpoint's prefix,
+    # OWNER/NAME on the HuggingFace hub, or the folder of a run. None: from initialisers.
     config.init_from = placeholder(str)
 
     config.model = _model()

@@ -41,8 +41,8 @@ class Network(nn.Module):
       batch_norm_unbiased: the running variance moves by the unbiased one, see `batch_norm`.
       initialization: how kernels are drawn, see `initializers`.
       activation: after every layer but a linear bottleneck's.
-      frozen: what training leaves as it is: "nothing"; "batch_norm": running statistics normalise in training, too, and
-        don't move, while scales and biases have gradients; "backbone": no gradient reaches beyond the classifier either.
+      frozen: what training leaves as it is: "nothing"; "batch_norm": running statistics normalise in training, too,
+        and don't move, while scales and biases have gradients; "backbone": there are gradients of the classifier alone.
       batch_norm: False leaves it out and gives the convolutions biases, see `folding`.
       dtype: of the convolutions and activations. Parameters, statistics, pooling and logits stay float32.
       formulation: how it is computed: "auto" by platform, see `convolutions` and `stand_in`. Values are the same, and
@@ -76,8 +76,8 @@ class Network(nn.Module):
         """Returns logits float32 [B, num_classes] of normalised images, of any number of channels.
 
         In training mode batch norm uses the batch's own statistics and updates the running ones: apply with
-        `mutable=["batch_stats"]` and an rng named "dropout". Where batch norm is `frozen` it does neither; dropout drops
-        all the same.
+        `mutable=["batch_stats"]` and an rng named "dropout". Where it is `frozen` batch norm does neither; dropout
+        drops all the same.
         """
         last = "logits" if self.num_classes else "pooled"
         return self.features(image_BxHxWxC, [last], train=train)[last]

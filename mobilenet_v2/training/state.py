@@ -91,7 +91,7 @@ def _init_function(
 ) -> Any:
     def init(arrays: dict[str, jax.Array]) -> TrainState:
         drawn = model.init({"params": jax.random.key(seed)}, jnp.zeros(shape), train=False)
-        variables: Any = path_aware_map(lambda path, leaf: arrays.get("/".join(path), leaf), drawn)
+        variables: Any = path_aware_map(lambda path, leaf: arrays.get("/".join(map(str, path)), leaf), drawn)
         params, batch_stats = variables["params"], variables["batch_stats"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),

@@ -50,7 +50,7 @@ def train_step(
     gradients, batch_stats, sums = _accumulate(state, batch, rng, model, config)
     before = trained(state.params, config.train.frozen)
     updates, opt_state = optimizer.update(gradients, state.opt_state, before)
-    after = optax.apply_updates(before, updates)
+    after: Any = optax.apply_updates(before, updates)
     new = state.replace(params={**state.params, **after}, batch_stats=batch_stats, opt_state=opt_state)
     if state.ema_params is not None:
         decay = effective_ema_decay(config.optimizer.ema_decay, state.step)

@@ -3,14 +3,14 @@
 import json
 import os
 import pathlib
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import WeightsError, nearest
-from mobilenet_v2.models.activations import ActivationName, activation
+from mobilenet_v2.models import activations
 from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
 from mobilenet_v2.weights import safetensors_file
 from mobilenet_v2.weights.arrays import Arrays
@@ -89,8 +89,7 @@ def _to_json(model: Any) -> dict[str, Any]:
     del fields["frozen"]  # of training, not of the weights
     fields["name"] = next(name for name, network in NETWORKS.items() if network is type(model))
     fields["dtype"] = jnp.dtype(model.dtype).name
-    named = [name for name in get_args(ActivationName) if activation(name) is model.activation]
-    fields["activation"] = named[0] if named else model.activation
+    fields["activation"] = activations.name_of(model.activation)
     for name, value in list(fields.items()):
         if f"model.{name}" in FIELDS and not FIELDS[f"model.{name}"].accepts(value):
             raise WeightsError(f"{name} is {value!r}, must be {FIELDS[f'model.{name}'].allowed} to be written")
