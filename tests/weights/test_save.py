@@ -39,6 +39,13 @@ def test_our_own_pair_brings_back_the_network_with_all_its_fields(tmp_path: path
     assert again == model
 
 
+def test_what_training_froze_is_no_matter_of_the_file(tmp_path: pathlib.Path) -> None:
+    model = small.network()
+    variables = model.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    save_weights(tmp_path / "w.safetensors", model.clone(frozen="backbone"), variables)
+    assert load_pretrained(tmp_path / "w.safetensors", report=quiet)[0] == model
+
+
 def test_timm_s_file_has_the_arrays_that_it_was_read_from(original: pathlib.Path, tmp_path: pathlib.Path) -> None:
     model, variables = load_pretrained(original, report=quiet)
     save_weights(tmp_path / "w.safetensors", model, variables, names="timm")
