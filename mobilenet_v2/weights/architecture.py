@@ -59,13 +59,17 @@ def mobilenet_v1_fields(file: str, arrays: Arrays) -> dict[str, Any]:
 
 
 def check_shapes(
-    file: str, model: nn.Module, arrays: Arrays, network: str = "the network that its widths say", channels: int = 0
+    file: str,
+    model: nn.Module,
+    arrays: Arrays,
+    network: str = "the network that its widths say",
+    channels: int | None = None,
 ) -> None:
     """Compares the arrays with what `model.init` makes.
 
     Args:
       network: what `model` is, to a person.
-      channels: of images; 0: as many as the arrays' stem reads.
+      channels: of images; None: as many as the arrays' stem reads.
 
     Raises:
       WeightsError: names the arrays that are missing, unexpected or of another shape.

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights.load import load_pretrained
 from mobilenet_v2.weights.save import SUFFIXES, save_weights
+from tests.models import random_networks
 from tests.weights import files, small
 from tests.weights.test_load import quiet
 
@@ -40,8 +41,8 @@ def test_our_own_pair_brings_back_the_network_with_all_its_fields(tmp_path: path
 
 
 def test_what_training_froze_is_no_matter_of_the_file(tmp_path: pathlib.Path) -> None:
-    model = small.network()
-    variables = model.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    model = random_networks.small()
+    variables = random_networks.random_variables(model, random_networks.images(1, 8, 8, 3))
     save_weights(tmp_path / "w.safetensors", model.clone(frozen="backbone"), variables)
     assert load_pretrained(tmp_path / "w.safetensors", report=quiet)[0] == model
 
