@@ -89,6 +89,7 @@ WRONG_VALUES = {
         ["--config.init_from=./none.h5"],
         ["weights 'none.h5'", "must be a file of safetensors"],
     ),
+    "weights that can't be there": ([f"--config.init_from={'x' * 300}"], ["xxx'", "can't be read: File name too long"]),
     "weights of no name": (["--config.init_from="], ["config.init_from", "''", "a non-empty string, or None"]),
     "frozen": (["--config.train.frozen=head"], ["config.train.frozen", "'head'", "'nothing', 'backbone'"]),
     "rate of a frozen backbone": (

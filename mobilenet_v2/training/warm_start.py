@@ -60,8 +60,11 @@ def load(config: ConfigDict) -> WarmStart:
     name, notes = config.init_from, []
     if name is None:
         return NOTHING
-    is_run = (pathlib.Path(name) / "checkpoints").is_dir()
-    source = _of_run(pathlib.Path(name), notes) if is_run else _of_file(name, notes)
+    try:
+        is_run = (pathlib.Path(name) / "checkpoints").is_dir()
+        source = _of_run(pathlib.Path(name), notes) if is_run else _of_file(name, notes)
+    except OSError as error:
+        raise WeightsError(f"weights {name!r} can't be read: {error.strerror or error}") from error
     arrays, classes = _with_channels(source.arrays, config.data.channels, notes), config.model.num_classes
     backbone = {path: array for path, array in arrays.items() if not path.startswith(CLASSIFIER)}
     classifier = fitting_classifier(arrays, classes, notes.append)
