@@ -118,7 +118,7 @@ def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:
     if channels != 1 or stem is None or stem.ndim != 4 or stem.shape[2] != 3:
         return arrays
     notes.append("images are grey: the stem's kernel is summed over its 3 colours")
-    return {**arrays, _STEM: stem.sum(axis=2, keepdims=True)}
+    return {**arrays, _STEM: stem.astype(np.float32).sum(axis=2, keepdims=True)}
 
 
 def _differences(name: str, stated: Mapping[str, Any], config: ConfigDict) -> list[str]:
