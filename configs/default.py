@@ -13,6 +13,10 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of initialisation, dropout, data order and augmentation
 
+    # What a run starts from, but for a classifier of other classes: a weight file, a TensorFlow checkpoint's prefix,
+    # OWNER/NAME on the HuggingFace hub, or the folder of a run. None: from initialisers.
+    config.init_from = placeholder(str)
+
     config.model = _model()
 
     config.data = ConfigDict()
@@ -49,6 +53,8 @@ def get_config() -> ConfigDict:
     config.train.num_epochs = 300.0  # passes over the training split
     config.train.num_steps = placeholder(int)  # optimizer steps; where given, instead of num_epochs
     config.train.label_smoothing = 0.0
+    config.train.frozen = "nothing"  # "backbone": the classifier alone trains, and running statistics stay as well
+    config.train.frozen_batch_norm = False  # True: running statistics normalise in training and stay as they are
     config.train.log_every = 100  # steps between rows of metrics.jsonl
     config.train.checkpoint_every = 5000  # steps
     config.train.evaluate_every = 10000  # steps; a multiple of checkpoint_every
@@ -57,6 +63,7 @@ def get_config() -> ConfigDict:
     config.optimizer = ConfigDict()
     config.optimizer.name = "rmsprop"  # "rmsprop" as TF1 wrote it, "sgd" (Nesterov) or "adamw"
     config.optimizer.learning_rate = 0.045  # at its peak
+    config.optimizer.backbone_rate = 1.0  # learning rate of all but the classifier, over that of the classifier
     config.optimizer.momentum = 0.9  # rmsprop, sgd; adamw's β₁
     config.optimizer.decay = 0.9  # rmsprop's mean square; adamw's β₂
     config.optimizer.epsilon = 1.0  # rmsprop: inside the root; adamw: outside. sgd has none

@@ -203,3 +203,8 @@ def _validate_training(config: ConfigDict) -> None:
             f"config.train.accumulation_steps is {train.accumulation_steps}, must divide "
             f"config.train.batch_size, {train.batch_size}"
         )
+    if train.frozen == "backbone" and config.optimizer.backbone_rate != 1:
+        raise ConfigError(
+            f"config.optimizer.backbone_rate is {config.optimizer.backbone_rate}, must be 1.0 where "
+            f"config.train.frozen is {train.frozen!r}: nothing of it trains"
+        )

@@ -99,6 +99,7 @@ WITHOUT_ABLATION = {
 
 FIELDS = {
     "seed": _integer(0, 2**32 - 1),
+    "init_from": _or_none(_text()),
     "model.name": _choice("mobilenet_v2", "mobilenet_v1"),
     "model.width_multiplier": _number("a number in (0, 16]", lambda v: 0 < v <= 16),
     "model.stem_channels": _integer(1),
@@ -156,12 +157,15 @@ FIELDS = {
     "train.num_epochs": _epochs("> 0"),
     "train.num_steps": _or_none(_integer(1)),
     "train.label_smoothing": _fraction(),
+    "train.frozen": _choice("nothing", "backbone"),
+    "train.frozen_batch_norm": _boolean(),
     "train.log_every": _integer(1),
     "train.checkpoint_every": _integer(1),
     "train.evaluate_every": _integer(1),
     "train.keep_checkpoints": _integer(1),
     "optimizer.name": _choice("rmsprop", "sgd", "adamw"),
     "optimizer.learning_rate": _number("a number > 0 that float32 holds", lambda v: 0 < v <= 3.4e38),
+    "optimizer.backbone_rate": _number("a number > 0 that float32 holds", lambda v: 0 < v <= 3.4e38),
     "optimizer.momentum": _fraction(),
     "optimizer.decay": _fraction(),
     "optimizer.epsilon": _positive(),

@@ -133,6 +133,14 @@ def test_the_smallest_image_is_that_of_the_chosen_network_and_output_stride() ->
     config_lib.validate(config)
 
 
+def test_a_frozen_backbone_has_no_learning_rate_of_its_own() -> None:
+    config = changed("optimizer.backbone_rate", 0.1)
+    config_lib.validate(config)
+    config.train.frozen = "backbone"
+    with pytest.raises(ConfigError, match=r"backbone_rate is 0\.1, must be 1\.0 where config\.train\.frozen is 'backb"):
+        config_lib.validate(config)
+
+
 @pytest.mark.parametrize("name", ["model.width", "train.bach_size", "extra"])
 def test_a_field_that_does_not_exist_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=f"config has no field '{name}'"):

@@ -85,6 +85,17 @@ WRONG_VALUES = {
         ["--config.optimizer.warmup_epochs=30"],
         ["config.optimizer.warmup_epochs", "30.0", "less than the run's 943"],
     ),
+    "weights that do not exist": (
+        ["--config.init_from=./none.h5"],
+        ["weights 'none.h5'", "must be a file of safetensors"],
+    ),
+    "weights that can't be there": ([f"--config.init_from={'x' * 300}"], ["xxx'", "can't be read: File name too long"]),
+    "weights of no name": (["--config.init_from="], ["config.init_from", "''", "a non-empty string, or None"]),
+    "frozen": (["--config.train.frozen=head"], ["config.train.frozen", "'head'", "'nothing', 'backbone'"]),
+    "rate of a frozen backbone": (
+        ["--config.train.frozen=backbone", "--config.optimizer.backbone_rate=0.1"],
+        ["config.optimizer.backbone_rate", "is 0.1", "must be 1.0", "'backbone'"],
+    ),
     "misspelt flag": (["--wrokdir=runs"], ["--wrokdir", "did you mean 'workdir'"]),
     "unknown flag": (["--xyzzy=1"], ["--xyzzy"]),
     "argument left over": (["left"], ["'left'", "--config=…", "--workdir=…"]),

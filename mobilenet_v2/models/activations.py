@@ -33,6 +33,11 @@ def activation(name: str) -> Activation:
     return _BY_NAME[name]
 
 
+def name_of(function: Activation) -> str | Activation:
+    """The name that a config has for it; itself, where it has none."""
+    return next((name for name, known in _BY_NAME.items() if known is function), function)
+
+
 def relu6_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
     """The cotangent of x through relu6: nothing where it clips, 0 and 6 included."""
     return jnp.where((x > 0) & (x < 6), gradient, 0)

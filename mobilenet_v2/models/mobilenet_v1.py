@@ -75,8 +75,9 @@ class MobileNetV1(Network):
     def features(self, image_BxHxWxC: jax.Array, names: Collection[str], *, train: bool) -> dict[str, jax.Array]:
         """As `Network.features`; a block has one layer to see, "depthwise": the other's output is the block's."""
         found, layer = Endpoints(names), self._layer()
+        own_moments = train and self.frozen == "nothing"
         x = image_BxHxWxC.astype(self.dtype)
-        x = layer(self.stem_width(), kernel_size=3, stride=self.stem_stride, name="stem")(x, train=train)
+        x = layer(self.stem_width(), kernel_size=3, stride=self.stem_stride, name="stem")(x, train=own_moments)
         found.offer("stem", x)
         rows = list(self.blocks())
         strides = dilate([row[1] for row in rows], self.stem_stride, self.output_stride)
@@ -88,7 +89,7 @@ class MobileNetV1(Network):
             block = SeparableBlock if record else rematerialized(SeparableBlock, self.remat)
             features = self._scaled(channels)
             block = block(features, stride, layer=layer, dilation=dilation, record=record, name=name)
-            x = block(x, train)
+            x = block(x, own_moments)
             found.offer(name, x)
         if not found.complete:
             self._classify(found, x, train)

@@ -67,8 +67,9 @@ class MobileNetV2(Network):
     def features(self, image_BxHxWxC: jax.Array, names: Collection[str], *, train: bool) -> dict[str, jax.Array]:
         """As `Network.features`; a block's layers are "expansion", "depthwise" and "projection"."""
         found, layer, wide = Endpoints(names), self._layer(), None
+        own_moments = train and self.frozen == "nothing"
         x = image_BxHxWxC.astype(self.dtype)
-        x = layer(self.stem_width(), kernel_size=3, stride=self.stem_stride, name="stem")(x, train=train)
+        x = layer(self.stem_width(), kernel_size=3, stride=self.stem_stride, name="stem")(x, train=own_moments)
         found.offer("stem", x)
         rows = list(self.blocks())
         for index, ((expansion_factor, channels, own_stride), (stride, dilation)) in enumerate(
@@ -88,15 +89,15 @@ class MobileNetV2(Network):
                 dilation=dilation,
                 layer=layer,
                 residual=residual,
-                stand_in=None if record or dilation != 1 else self._fused(stride),
+                stand_in=None if record or dilation != 1 else self._fused(stride, train),
                 record=record,
                 name=name,
                 **self._shared(),
             )
-            x, wide = block(x, train, wide) if self.residual == "expansions" else (block(x, train), None)
+            x, wide = block(x, own_moments, wide) if self.residual == "expansions" else (block(x, own_moments), None)
             found.offer(name, x)
         if not found.complete:
-            self._classify(found, layer(self.head_width(), name="head")(x, train=train), train)
+            self._classify(found, layer(self.head_width(), name="head")(x, train=own_moments), train)
         return found.found
 
     def endpoint_names(self) -> list[str]:
@@ -133,21 +134,27 @@ class MobileNetV2(Network):
         names = ("channel_divisor", "linear_bottleneck", "batch_norm_placement", "depthwise_order")
         return {name: getattr(self, name) for name in names}
 
-    def _fused(self, stride: int) -> Any:
+    def _fused(self, stride: int, train: bool) -> Any:
         """What runs in place of a block's layers, or None: so too where the layers must be seen."""
         seen = self.is_initializing() or self.is_mutable_collection("intermediates")
+        # Folded blocks have right gradients, but keep every tile for them: slower than the layers, in more memory.
+        folded_with_gradients = train and self.frozen == "batch_norm"
         plain = (self.linear_bottleneck, self.residual, self.batch_norm_placement, self.depthwise_order) == (
             True,
             "bottlenecks",
             "all",
             "after_expansion",
         )
-        if seen or not stand_in.applies(
-            self.formulation,
-            activation=self.activation,
-            dtype=self.dtype,
-            fast_variance=self.batch_norm_fast_variance,
-            plain=plain,
+        if (
+            seen
+            or folded_with_gradients
+            or not stand_in.applies(
+                self.formulation,
+                activation=self.activation,
+                dtype=self.dtype,
+                fast_variance=self.batch_norm_fast_variance,
+                plain=plain,
+            )
         ):
             return None
         return functools.partial(

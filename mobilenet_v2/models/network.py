@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jax.nn import relu6
 
 from mobilenet_v2.models import convolutions
@@ -18,6 +19,7 @@ from mobilenet_v2.models.initializers import Initialization, Initializers, kerne
 from mobilenet_v2.models.layers import CONVOLUTION, ConvNormAct, Padding, StemRule
 
 Remat = Literal["none", "convolutions", "blocks"]
+Frozen = Literal["nothing", "batch_norm", "backbone"]
 Record = Callable[[str, jax.Array], None]
 
 
@@ -39,6 +41,8 @@ class Network(nn.Module):
       batch_norm_unbiased: the running variance moves by the unbiased one, see `batch_norm`.
       initialization: how kernels are drawn, see `initializers`.
       activation: after every layer but a linear bottleneck's.
+      frozen: what training leaves as it is: "nothing"; "batch_norm": running statistics normalise in training, too,
+        and don't move, while scales and biases have gradients; "backbone": there are gradients of the classifier alone.
       batch_norm: False leaves it out and gives the convolutions biases, see `folding`.
       dtype: of the convolutions and activations. Parameters, statistics, pooling and logits stay float32.
       formulation: how it is computed: "auto" by platform, see `convolutions` and `stand_in`. Values are the same, and
@@ -62,6 +66,7 @@ class Network(nn.Module):
     batch_norm_unbiased: bool = False
     initialization: Initialization = "torchvision"
     activation: Activation = relu6
+    frozen: Frozen = "nothing"
     batch_norm: bool = True
     dtype: Any = jnp.float32
     formulation: Formulation = "auto"
@@ -71,7 +76,8 @@ class Network(nn.Module):
         """Returns logits float32 [B, num_classes] of normalised images, of any number of channels.
 
         In training mode batch norm uses the batch's own statistics and updates the running ones: apply with
-        `mutable=["batch_stats"]` and an rng named "dropout".
+        `mutable=["batch_stats"]` and an rng named "dropout". Where it is `frozen` batch norm does neither; dropout
+        drops all the same.
         """
         last = "logits" if self.num_classes else "pooled"
         return self.features(image_BxHxWxC, [last], train=train)[last]
@@ -124,6 +130,8 @@ class Network(nn.Module):
         found.offer("pooled", pooled_BxC)
         if found.complete or not self.num_classes:
             return
+        if self.frozen == "backbone":
+            pooled_BxC = lax.stop_gradient(pooled_BxC)
         pooled_BxC = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled_BxC)
         initializer = kernel_initializers(self.initialization).classifier
         found.offer("logits", nn.Dense(self.num_classes, kernel_init=initializer, name="classifier")(pooled_BxC))

@@ -24,7 +24,7 @@ from mobilenet_v2.training.state import TrainState
 class Restored:
     """A state, and the JSON that was saved with it."""
 
-    state: TrainState
+    state: Any
     extra: dict[str, Any]
 
 
@@ -60,8 +60,17 @@ def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any
     manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra)))
 
 
-def restore_latest(manager: ocp.CheckpointManager, target: TrainState, *, read_only: bool = False) -> Restored | None:
+def has_steps(folder: pathlib.Path) -> bool:
+    """Whether there is any checkpoint to go on from, whole or not."""
+    return folder.is_dir() and any(path.name.isdecimal() for path in folder.iterdir())
+
+
+def restore_latest(
+    manager: ocp.CheckpointManager, target: TrainState | None, *, read_only: bool = False
+) -> Restored | None:
     """The newest checkpoint that is whole, as `target` describes its arrays; None if there is no checkpoint.
+
+    Without `target` a state of any model is restored, as nested dictionaries in the first device's memory.
 
     A damaged one is said aloud on stderr and, unless `read_only`, moved aside; the one before it is taken.
 
@@ -71,8 +80,9 @@ def restore_latest(manager: ocp.CheckpointManager, target: TrainState, *, read_o
     damaged: list[int] = []
     for step in sorted(manager.all_steps(), reverse=True):
         try:
-            _check_model(manager, step, target)
-            restored = _restore(manager, step, target)
+            if target is not None:
+                _check_model(manager, step, target)
+            restored = _restore(manager, step, _as_it_is(manager, step) if target is None else target)
         except (CheckpointError, MemoryError):
             raise
         except Exception as error:  # Orbax and TensorStore raise a dozen types for damaged files
@@ -89,7 +99,7 @@ def restore_latest(manager: ocp.CheckpointManager, target: TrainState, *, read_o
     return None
 
 
-def checksums(state: TrainState) -> dict[str, int]:
+def checksums(state: Any) -> dict[str, int]:
     """CRC-32 of each array's bytes, by its path."""
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
     return {_name(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves}
@@ -99,7 +109,13 @@ def _item_handlers() -> dict[str, ocp.CheckpointHandler]:
     return {"state": ocp.StandardCheckpointHandler(), "extra": ocp.JsonCheckpointHandler()}
 
 
-def _restore(manager: ocp.CheckpointManager, step: int, target: TrainState) -> Restored:
+def _as_it_is(manager: ocp.CheckpointManager, step: int) -> Any:
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    tree = manager.item_metadata(step)["state"].tree
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, target: Any) -> Restored:
     args = ocp.args.Composite(state=ocp.args.StandardRestore(target), extra=ocp.args.JsonRestore())
     restored = manager.restore(step, args=args)
     state, extra = restored["state"], restored["extra"]

@@ -16,12 +16,13 @@ from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.prefetch import Prefetch
 from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.models import cost
-from mobilenet_v2.training import checkpoint, metrics, run_directory, sharding
+from mobilenet_v2.training import checkpoint, metrics, run_directory, sharding, warm_start
 from mobilenet_v2.training.evaluation import evaluate_state
 from mobilenet_v2.training.interruption import interruption
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.state import TrainState
 from mobilenet_v2.training.writers import Writers
+from mobilenet_v2.weights.arrays import Arrays
 
 
 def run(config: ConfigDict, workdir: str) -> dict[str, Any]:
@@ -35,12 +36,16 @@ def run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     run_directory.check(folder, config)
     result = run_directory.read_result(folder)
     if result is None:
+        goes_on = checkpoint.has_steps(folder / "checkpoints")
+        start = warm_start.NOTHING if goes_on else warm_start.load(config)
         setup = make_setup(config)
-        run_directory.create(folder, config)
+        for line in start.notes:
+            print(line)
+        run_directory.create(folder, config, start.record)
         manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
         try:
             restored = checkpoint.restore_latest(manager, setup.abstract_state())
-            result = _train(setup, folder, manager, restored)
+            result = _train(setup, folder, manager, restored, start.arrays)
         finally:
             manager.close()
         run_directory.write_result(folder, result)
@@ -49,11 +54,15 @@ def run(config: ConfigDict, workdir: str) -> dict[str, Any]:
 
 
 def _train(
-    setup: Setup, folder: pathlib.Path, manager: ocp.CheckpointManager, restored: checkpoint.Restored | None
+    setup: Setup,
+    folder: pathlib.Path,
+    manager: ocp.CheckpointManager,
+    restored: checkpoint.Restored | None,
+    arrays: Arrays,
 ) -> dict[str, Any]:
-    """Takes the steps that are left, then scores the last state."""
+    """Takes the steps that are left, then scores the last state; a new one starts from `arrays`."""
     config = setup.config
-    state = setup.create_state() if restored is None else restored.state
+    state: TrainState = setup.create_state(arrays) if restored is None else restored.state
     fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0, "position": None}
     extra = fresh if restored is None else restored.extra
     batches = iter(

@@ -9,6 +9,7 @@ from flax.traverse_util import path_aware_map
 from ml_collections import ConfigDict
 
 from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.training.frozen import in_backbone
 
 _INT32_MAX = 2**31 - 1  # JAX counts in int32
 
@@ -59,7 +60,17 @@ def make_schedule(config: ConfigDict, total_steps: int, steps_per_epoch: float) 
 
 
 def make_optimizer(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """The optimizer that `config.optimizer` names.
+    """The optimizer that `config.optimizer` names, of what trains.
+
+    The backbone's updates, decay included, are `backbone_rate` times those of `_descent`.
+    """
+    optimizer, rate = _descent(config, schedule), config.optimizer.backbone_rate
+    # All of them are linear in the learning rate.
+    return optimizer if rate == 1 else optax.chain(optimizer, optax.masked(optax.scale(rate), in_backbone))
+
+
+def _descent(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """One learning rate for all.
 
     "rmsprop" is TensorFlow 1's: the mean square starts at 1 and ε is under the root,
     m ← µ·m + η·g / √(v + ε), p ← p − m. "sgd" has Nesterov's momentum as PyTorch writes it. Both add

@@ -51,8 +51,8 @@ def _check(workdir: pathlib.Path, config: ConfigDict) -> None:
         )
 
 
-def create(workdir: pathlib.Path, config: ConfigDict) -> None:
-    """Makes the folder and writes `config.json`; adds this start to `environment.json`.
+def create(workdir: pathlib.Path, config: ConfigDict, started_from: dict[str, Any] | None = None) -> None:
+    """Makes the folder and writes `config.json`; adds this start, and what it started from, to `environment.json`.
 
     Raises:
       WorkdirError: if the folder can't be made.
@@ -64,7 +64,8 @@ def create(workdir: pathlib.Path, config: ConfigDict) -> None:
     write_atomically(workdir / "config.json", config_lib.to_json(config))
     path = workdir / "environment.json"
     starts = _read_json(path) if path.exists() else []
-    write_atomically(path, json.dumps([*starts, _environment()], indent=2) + "\n")
+    start = _environment() | ({} if started_from is None else {"started_from": started_from})
+    write_atomically(path, json.dumps([*starts, start], indent=2) + "\n")
 
 
 def read_config(workdir: pathlib.Path) -> ConfigDict:

@@ -17,9 +17,11 @@ from mobilenet_v2.data.pipeline import steps_of
 from mobilenet_v2.data.sources import Dataset, open_dataset
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.training import sharding
+from mobilenet_v2.training.frozen import frozen_in_network
 from mobilenet_v2.training.optimizer import make_optimizer, make_schedule
 from mobilenet_v2.training.state import TrainState, abstract_state, create_state
 from mobilenet_v2.training.steps import eval_step, train_step
+from mobilenet_v2.weights.arrays import Arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Setup:
     train_step: Callable[..., Any]
     eval_step: Callable[..., Any]
 
-    def create_state(self) -> TrainState:
-        """A new state, on its devices."""
-        return create_state(self.model, self.optimizer, **self._state_arguments())
+    def create_state(self, arrays: Arrays | None = None) -> TrainState:
+        """A new state, on its devices; `arrays`, by path, take the place of initialised variables."""
+        return create_state(self.model, self.optimizer, **self._state_arguments(), arrays=arrays)
 
     def abstract_state(self) -> TrainState:
         """Its shapes, dtypes and shardings."""
@@ -58,6 +60,7 @@ class Setup:
             "image_size": self.config.data.image_size,
             "channels": self.config.data.channels,
             "ema": self.config.optimizer.ema_decay > 0,
+            "frozen": self.config.train.frozen,
             "sharding": sharding.replicated(self.mesh),
         }
 
@@ -114,7 +117,7 @@ def jit_steps(
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
     # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
-    training_model = model.clone(batch_norm_momentum=momentum)
+    training_model = model.clone(batch_norm_momentum=momentum, frozen=frozen_in_network(config.train))
     train = functools.partial(within(mesh, train_step), model=training_model, optimizer=optimizer, config=config)
     jitted = jax.jit(
         train,

@@ -7,6 +7,10 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
+from flax.traverse_util import path_aware_map
+
+from mobilenet_v2.training.frozen import trained
+from mobilenet_v2.weights.arrays import Arrays
 
 
 class TrainState(struct.PyTreeNode):
@@ -15,7 +19,7 @@ class TrainState(struct.PyTreeNode):
     Attributes:
       step: int32, the number of steps taken.
       params, batch_stats: the model's two collections, float32.
-      opt_state: the optimizer's.
+      opt_state: the optimizer's, of the parameters that train.
       ema_params, ema_batch_stats: moving averages of both; None where `ema_decay` is 0.
     """
 
@@ -48,10 +52,16 @@ def create_state(
     ema: bool,
     sharding: jax.sharding.Sharding,
     channels: int = 3,
+    frozen: str = "nothing",
+    arrays: Arrays | None = None,
 ) -> TrainState:
-    """Initialises the state where it will live. Bit-identical for any number of devices."""
-    init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema)
-    return jax.jit(init, out_shardings=sharding)()
+    """Initialises the state where it will live. Bit-identical for any number of devices.
+
+    Args:
+      arrays: variables that are these instead of initialised ones, averages included: "params/stem/conv/kernel", ….
+    """
+    init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
+    return jax.jit(init, out_shardings=sharding)(arrays or {})
 
 
 def abstract_state(
@@ -63,23 +73,31 @@ def abstract_state(
     ema: bool,
     sharding: jax.sharding.Sharding,
     channels: int = 3,
+    frozen: str = "nothing",
 ) -> TrainState:
     """The state's shapes, dtypes and places, computed without making it: what a checkpoint is restored into."""
-    shapes = jax.eval_shape(_init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema))
+    init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
+    shapes = jax.eval_shape(init, {})
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 
 
 def _init_function(
-    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, shape: tuple[int, ...], ema: bool
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    shape: tuple[int, ...],
+    ema: bool,
+    frozen: str,
 ) -> Any:
-    def init() -> TrainState:
-        variables = model.init({"params": jax.random.key(seed)}, jnp.zeros(shape), train=False)
+    def init(arrays: dict[str, jax.Array]) -> TrainState:
+        drawn = model.init({"params": jax.random.key(seed)}, jnp.zeros(shape), train=False)
+        variables: Any = path_aware_map(lambda path, leaf: arrays.get("/".join(map(str, path)), leaf), drawn)
         params, batch_stats = variables["params"], variables["batch_stats"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=batch_stats,
-            opt_state=optimizer.init(params),
+            opt_state=optimizer.init(trained(params, frozen)),
             ema_params=params if ema else None,
             ema_batch_stats=batch_stats if ema else None,
         )

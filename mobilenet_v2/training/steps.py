@@ -15,6 +15,7 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from mobilenet_v2.training.frozen import trained
 from mobilenet_v2.training.metrics import example_sums
 from mobilenet_v2.training.optimizer import effective_ema_decay, update_ema
 from mobilenet_v2.training.state import TrainState
@@ -38,6 +39,8 @@ def train_step(
     each updates the running ones; `setup.jit_steps` gives `model` the momentum ** (1 / n), so that a step forgets as
     much as it would uncut.
 
+    Of what `config.train.frozen` names there are no gradients: it keeps its bits, and so do its averages.
+
     A step whose loss, gradient or result is not finite changes nothing but the step count; `nonfinite` says so.
 
     Returns:
@@ -45,8 +48,10 @@ def train_step(
     """
     rng = jax.random.fold_in(rng, state.step)
     gradients, batch_stats, sums = _accumulate(state, batch, rng, model, config)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    new = state.replace(params=optax.apply_updates(state.params, updates), batch_stats=batch_stats, opt_state=opt_state)
+    before = trained(state.params, config.train.frozen)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, before)
+    after: Any = optax.apply_updates(before, updates)
+    new = state.replace(params={**state.params, **after}, batch_stats=batch_stats, opt_state=opt_state)
     if state.ema_params is not None:
         decay = effective_ema_decay(config.optimizer.ema_decay, state.step)
         new = new.replace(
@@ -55,7 +60,7 @@ def train_step(
         )
     norm = global_norm(gradients)
     # The update may overflow where the gradient did not.
-    finite = jnp.isfinite(sums["loss"] + norm + global_norm((new.params, new.batch_stats)))
+    finite = jnp.isfinite(sums["loss"] + norm + global_norm((after, new.batch_stats)))
     new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
     metrics = {**sums, "gradient_norm": norm, "nonfinite": 1.0 - finite, "steps": jnp.ones(())}
     return new.replace(step=state.step + 1), metrics
@@ -101,7 +106,7 @@ def _accumulate(
 
     def loss(params: Any, batch_stats: Any, micro: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Any, Metrics]]:
         logits, updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
+            {"params": {**state.params, **params}, "batch_stats": batch_stats},
             normalize(micro["image"], config),
             train=True,
             mutable=["batch_stats"],
@@ -110,20 +115,21 @@ def _accumulate(
         sums = example_sums(jnp.asarray(logits), micro["label"], micro["mask"], config.train.label_smoothing)
         return sums["loss"] / total, (updated["batch_stats"], sums)
 
+    params = trained(state.params, config.train.frozen)
     gradient = jax.grad(loss, has_aux=True)
     steps = config.train.accumulation_steps
     if steps == 1:
-        gradients, (batch_stats, sums) = gradient(state.params, state.batch_stats, batch, rng)
+        gradients, (batch_stats, sums) = gradient(params, state.batch_stats, batch, rng)
         return gradients, batch_stats, sums
 
     def accumulate(carry: tuple[Any, Any], indexed: tuple[jax.Array, Batch]) -> tuple[tuple[Any, Any], Metrics]:
         gradients, batch_stats = carry
         index, micro = indexed
-        more, (batch_stats, sums) = gradient(state.params, batch_stats, micro, jax.random.fold_in(rng, index))
+        more, (batch_stats, sums) = gradient(params, batch_stats, micro, jax.random.fold_in(rng, index))
         return (jax.tree.map(jnp.add, gradients, more), batch_stats), sums
 
     # Every steps-th row: each device then keeps its own rows, and the cut does not depend on how many there are.
     micros = jax.tree.map(lambda x: x.reshape(-1, steps, *x.shape[1:]).swapaxes(0, 1), batch)
-    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    zeros = jax.tree.map(jnp.zeros_like, params)
     (gradients, batch_stats), sums = jax.lax.scan(accumulate, (zeros, state.batch_stats), (jnp.arange(steps), micros))
     return gradients, batch_stats, jax.tree.map(jnp.sum, sums)

@@ -58,14 +58,24 @@ def mobilenet_v1_fields(file: str, arrays: Arrays) -> dict[str, Any]:
     raise WeightsError(f"{file!r} has {found} channels in its blocks, as no width multiplier of MobileNetV1 gives")
 
 
-def check_shapes(file: str, model: nn.Module, arrays: Arrays) -> None:
+def check_shapes(
+    file: str,
+    model: nn.Module,
+    arrays: Arrays,
+    network: str = "the network that its widths say",
+    channels: int | None = None,
+) -> None:
     """Compares the arrays with what `model.init` makes.
+
+    Args:
+      network: what `model` is, to a person.
+      channels: of images; None: as many as the arrays' stem reads.
 
     Raises:
       WeightsError: names the arrays that are missing, unexpected or of another shape.
     """
     stem = arrays.get("params/stem/conv/kernel")
-    channels = stem.shape[2] if stem is not None and stem.ndim == 4 else 3
+    channels = channels or (stem.shape[2] if stem is not None and stem.ndim == 4 else 3)
     image = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
     tree: Any = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
     leaves: dict[str, Any] = flatten_dict(tree, sep="/")
@@ -78,8 +88,8 @@ def check_shapes(file: str, model: nn.Module, arrays: Arrays) -> None:
     absent = sorted(expected.keys() ^ arrays.keys())
     if different or absent:
         raise WeightsError(
-            f"{file!r} does not fit the network that its widths say; of another shape: {first(different)}; missing or "
-            f"not expected: {first(absent)}"
+            f"{file!r} does not fit {network}; of another shape: {first(different)}; missing or not expected: "
+            f"{first(absent)}"
         )
 
 

@@ -23,11 +23,12 @@ from mobilenet_v2.weights.reading import Contents, read_file
 from mobilenet_v2.weights.sources import huggingface
 
 Variables = dict[str, Any]
+CLASSIFIER = "params/classifier/"
 _BACKGROUND = 1001, 1000
 
 
 class Imported(NamedTuple):
-    """A file's network: the module, its arrays by path, where they came from, and how images are made ready for it.
+    """A file's network: the module, its arrays by path, where they came from, how images are made ready; its checksum.
 
     `preprocessing` is None where a file of ours does not say.
     """
@@ -36,6 +37,8 @@ class Imported(NamedTuple):
     arrays: Arrays
     source: str
     preprocessing: Preprocessing | None
+    path: pathlib.Path
+    sha256: str
 
 
 class Pretrained(NamedTuple):
@@ -99,15 +102,16 @@ def import_file(
         path, commit = hub.fetch(name, revision, cache_dir, offline)
         report(f"{name} at commit {commit}")
     contents = read_file(path)
-    imported = _native(contents, fields) if contents.metadata.get("format") else _foreign(contents, fields)
-    check_values(contents.path.name, imported.arrays)
-    negative = [key for key, array in imported.arrays.items() if key.endswith("/var") and (array < 0).any()]
+    read = _native if contents.metadata.get("format") else _foreign
+    model, arrays, source, preprocessing = read(contents, fields)
+    check_values(contents.path.name, arrays)
+    negative = [key for key, array in arrays.items() if key.endswith("/var") and (array < 0).any()]
     if negative:
         raise WeightsError(f"{contents.path.name!r} has negative variances in {first(negative)}")
     with contents.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    report(f"{contents.path.name}: {imported.source}, {len(imported.arrays)} arrays, sha256 {digest}")
-    return imported
+    report(f"{contents.path.name}: {source}, {len(arrays)} arrays, sha256 {digest}")
+    return Imported(model, arrays, source, preprocessing, contents.path, digest)
 
 
 def with_classes(
@@ -133,7 +137,24 @@ def _is_local(name: str) -> bool:
     return pathlib.Path(name).exists() or pathlib.Path(f"{name}.index").exists()
 
 
-def _native(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
+def fitting_classifier(arrays: Arrays, num_classes: int, report: Callable[[str], None]) -> Arrays | None:
+    """The classifier of `arrays` if it has so many classes, or 1001 for 1000; None if there is none."""
+    classifier = {name: array for name, array in arrays.items() if name.startswith(CLASSIFIER)}
+    found = class_count(arrays)
+    if found == num_classes:
+        return classifier
+    if (found, num_classes) == _BACKGROUND:
+        report("of 1001 classes the background, class 0, is dropped")
+        return {name: array[..., 1:] for name, array in classifier.items()}
+    return None
+
+
+def class_count(arrays: Arrays) -> int | None:
+    """Classes of the classifier among `arrays`; None if there is none."""
+    return arrays[f"{CLASSIFIER}bias"].shape[0] if f"{CLASSIFIER}bias" in arrays else None
+
+
+def _native(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any, Arrays, str, Preprocessing | None]:
     name = contents.path.name
     if contents.metadata["format"] != native.FORMAT:
         return _foreign(contents, fields)  # "pt", which torch's writer leaves
@@ -141,10 +162,10 @@ def _native(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
     changed = description._replace(model={**description.model, **(fields or {})})
     model = native.build(name, changed)
     check_shapes(name, model, contents.arrays)
-    return Imported(model, contents.arrays, description.source, description.preprocessing)
+    return model, contents.arrays, description.source, description.preprocessing
 
 
-def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
+def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any, Arrays, str, Preprocessing | None]:
     name = contents.path.name
     recognised = sources.recognise(contents.arrays)
     if recognised is None:
@@ -162,10 +183,9 @@ def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
     beside = contents.path.with_name("config.json")
     if source is huggingface.HUGGINGFACE and beside.is_file():
         stated |= huggingface.fields_of_config(beside.read_text())
-    if "params/classifier/bias" in ours:
-        stated["num_classes"] = ours["params/classifier/bias"].shape[0]
-    preprocessing = preprocessing_of(contents.path, source)
-    return Imported(build_model({**stated, **(fields or {})}), ours, source.name, preprocessing)
+    if (classes := class_count(ours)) is not None:
+        stated["num_classes"] = classes
+    return build_model({**stated, **(fields or {})}), ours, source.name, preprocessing_of(contents.path, source)
 
 
 def _feature_count(arrays: Arrays) -> int:
@@ -178,25 +198,23 @@ def _classified(
     imported: Imported, num_classes: int | None, seed: int, report: Callable[[str], None]
 ) -> tuple[nn.Module, Arrays]:
     """The network with so many classes."""
-    model, arrays, source, _ = imported
-    found = arrays["params/classifier/bias"].shape[0] if "params/classifier/bias" in arrays else None
+    model, arrays, source = imported.model, imported.arrays, imported.source
+    found = class_count(arrays)
     if found is None and num_classes is None and model.num_classes:
         raise WeightsError(
             f"these weights of {source} have no classifier; num_classes must say how many classes it has"
         )
     if num_classes is None or num_classes == found:
         return model, arrays
-    backbone = {name: array for name, array in arrays.items() if not name.startswith("params/classifier/")}
+    backbone = {name: array for name, array in arrays.items() if not name.startswith(CLASSIFIER)}
     if num_classes == 0:
         return model.clone(num_classes=0), backbone
-    if (found, num_classes) == _BACKGROUND:
-        report("of 1001 classes the background, class 0, is dropped")
-        kernel, bias = arrays["params/classifier/kernel"][:, 1:], arrays["params/classifier/bias"][1:]
-    else:
+    classifier = fitting_classifier(arrays, num_classes, report)
+    if classifier is None:
         report(f"the classifier of {found or 'no'} classes is replaced by a new one of {num_classes}, seed {seed}")
         initializer = kernel_initializers(model.initialization).classifier
         features = _feature_count(arrays)
         kernel = np.asarray(initializer(jax.random.key(seed), (features, num_classes), jnp.float32))
         bias = np.zeros(num_classes, np.float32)
-    classifier = {"params/classifier/kernel": kernel, "params/classifier/bias": bias}
+        classifier = {f"{CLASSIFIER}kernel": kernel, f"{CLASSIFIER}bias": bias}
     return model.clone(num_classes=num_classes), {**backbone, **classifier}

@@ -4,14 +4,14 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import WeightsError, nearest
-from mobilenet_v2.models.activations import ActivationName, activation
+from mobilenet_v2.models import activations
 from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import safetensors_file
@@ -95,10 +95,10 @@ def _check_field(file: str, name: str, value: Any) -> None:
 def _to_json(model: Any) -> dict[str, Any]:
     """The network's fields as a config states them."""
     fields = {name: _plain(getattr(model, name)) for name in sorted(attributes_of(type(model)))}
+    del fields["frozen"]  # of training, not of the weights
     fields["name"] = next(name for name, network in NETWORKS.items() if network is type(model))
     fields["dtype"] = jnp.dtype(model.dtype).name
-    named = [name for name in get_args(ActivationName) if activation(name) is model.activation]
-    fields["activation"] = named[0] if named else model.activation
+    fields["activation"] = activations.name_of(model.activation)
     for name, value in list(fields.items()):
         if f"model.{name}" in FIELDS and not FIELDS[f"model.{name}"].accepts(value):
             raise WeightsError(f"{name} is {value!r}, must be {FIELDS[f'model.{name}'].allowed} to be written")

@@ -12,7 +12,7 @@ from mobilenet_v2.models import fused_block
 from mobilenet_v2.models.mobilenet_v1 import MobileNetV1, SeparableStage
 from mobilenet_v2.models.mobilenet_v2 import MobileNetV2, Stage
 from mobilenet_v2.models.network import dilate
-from tests.models.random_networks import distance, images, random_variables, small, train
+from tests.models.random_networks import QUICK, distance, images, random_variables, small, train
 
 
 def small_v1(**fields: Any) -> MobileNetV1:
@@ -218,3 +218,33 @@ def test_dilated_blocks_run_layer_by_layer_and_the_others_fused(monkeypatch: pyt
     variables = random_variables(model, x)
     jax.eval_shape(lambda v: model.apply(v, x, train=False), variables)
     assert len(fused) == sum(dilation == 1 for _, dilation in dilate([1, 2, 1, 2, 1, 2, 1], 2, 4)) == 4
+
+
+@BOTH
+def test_frozen_batch_norm_trains_as_in_evaluation_and_moves_no_statistic(network: Any) -> None:
+    model, x = network(frozen="batch_norm"), images(2, 9, 9, 3)
+    variables = random_variables(model, x)
+    y, stats, (gradients, _) = jax.jit(functools.partial(train, model), compiler_options=QUICK)(variables, x)
+    jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
+
+    def evaluated(params: Any) -> tuple[jax.Array, jax.Array]:
+        logits = network(formulation="lax").apply({**variables, "params": params}, x, train=False)
+        return jnp.sum(logits * jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)), logits
+
+    expected, logits = jax.jit(jax.grad(evaluated, has_aux=True), compiler_options=QUICK)(variables["params"])
+    assert distance(y, logits) < 1e-5
+    assert distance(gradients, expected) < 1e-5
+
+
+@BOTH
+def test_a_frozen_backbone_has_no_gradient_and_its_features_are_dropped_all_the_same(network: Any) -> None:
+    model, x = network(frozen="backbone", dropout_rate=0.5), images(2, 9, 9, 3)
+    variables = random_variables(model, x)
+
+    def loss(params: Any, key: jax.Array) -> jax.Array:
+        return model.apply({**variables, "params": params}, x, train=True, rngs={"dropout": key}).sum()
+
+    gradient = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)
+    one, gradients = gradient(variables["params"], jax.random.key(0))
+    assert one != gradient(variables["params"], jax.random.key(1))[0]
+    assert [name for name, g in gradients.items() if any(leaf.any() for leaf in jax.tree.leaves(g))] == ["classifier"]

@@ -94,6 +94,18 @@ def test_a_network_fuses_all_blocks_or_none(fields: dict[str, Any], fused: bool,
     assert len(calls) == (BLOCKS if fused else 0)
 
 
+@pytest.mark.parametrize("frozen, fused", [("batch_norm", False), ("backbone", True)])
+def test_with_frozen_statistics_blocks_are_fused_where_no_gradient_reaches_them(
+    frozen: Any, fused: bool, calls: list[Any]
+) -> None:
+    model, x = small(formulation="fused", frozen=frozen), images(2, 9, 9, 3)
+    variables = random_variables(model, x)
+    jax.eval_shape(lambda v: model.apply(v, x, train=True, mutable=["batch_stats"]), variables)
+    assert len(calls) == (BLOCKS if fused else 0)
+    jax.eval_shape(lambda v: model.apply(v, x, train=False), variables)
+    assert len(calls) == (2 * BLOCKS if fused else BLOCKS)
+
+
 def test_layers_run_where_their_outputs_are_captured(calls: list[Any]) -> None:
     model, x = small(formulation="fused"), images(2, 9, 9, 3)
     variables = random_variables(model, x)

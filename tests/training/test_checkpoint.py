@@ -155,6 +155,25 @@ def test_a_reader_changes_nothing_even_where_a_checkpoint_is_damaged_or_being_wr
     assert sorted(saved.rglob("*")) == before
 
 
+def test_a_state_of_any_model_is_restored_by_the_names_of_its_arrays(saved: pathlib.Path) -> None:
+    manager = checkpoint.open_reader(saved)
+    restored = checkpoint.restore_latest(manager, None, read_only=True)
+    manager.close()
+    assert restored is not None
+    kernel = restored.state["params"]["dense"]["kernel"]
+    np.testing.assert_array_equal(kernel, new_state(3).params["dense"]["kernel"])
+    assert kernel.dtype == jnp.float32
+    assert checkpoint.checksums(restored.state) == checkpoint.checksums(new_state(3))
+
+
+def test_a_folder_has_steps_once_one_is_whole(saved: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert checkpoint.has_steps(saved)
+    assert not checkpoint.has_steps(tmp_path / "none")
+    for step in ("2", "3"):
+        (saved / step).rename(saved / f"{step}.orbax-checkpoint-tmp")
+    assert not checkpoint.has_steps(saved)
+
+
 def test_a_flipped_bit_changes_the_checksum() -> None:
     state = new_state(1)
     kernel = np.array(state.params["dense"]["kernel"])

@@ -50,6 +50,21 @@ def test_every_step_is_that_of_the_source(trace: dict[str, Any]) -> None:
         np.testing.assert_allclose(params["kernel"], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["rmsprop", "sgd", "adamw"])
+def test_the_backbone_s_updates_are_a_factor_of_what_they_would_be(name: str) -> None:
+    fields = {"name": name, "epsilon": 1e-3, "weight_decay": 0.1, "weight_decay_mask": "all"}
+    params: Any = {"head": {"kernel": jnp.asarray([2.0, -4.0])}, "classifier": {"kernel": jnp.asarray([3.0])}}
+    moved = []
+    for rate in (1.0, 0.25):
+        optimizer: Any = make_optimizer(config_with(**fields, backbone_rate=rate), optax.constant_schedule(0.1))
+        state = optimizer.init(params)
+        for _ in range(2):  # at the same parameters: the second update has momentum
+            updates, state = optimizer.update(params, state, params)
+        moved.append(updates)
+    np.testing.assert_allclose(moved[1]["head"]["kernel"], 0.25 * moved[0]["head"]["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(moved[1]["classifier"]["kernel"], moved[0]["classifier"]["kernel"])
+
+
 def test_adamw_decays_kernels_apart_from_the_gradient() -> None:
     config = config_with(name="adamw", epsilon=1e-8, decay=0.999, weight_decay=0.05, weight_decay_mask="kernels")
     optimizer: Any = make_optimizer(config, optax.constant_schedule(0.1))

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from configs import digits
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.training import metrics
+from mobilenet_v2.training.frozen import frozen_in_network
 from mobilenet_v2.training.optimizer import make_optimizer
 from mobilenet_v2.training.setup import make_setup
 from mobilenet_v2.training.state import TrainState, create_state
@@ -49,11 +50,14 @@ def first_state() -> TrainState:
 
 
 @functools.cache
-def step_of(accumulation_steps: int = 1) -> Callable[..., Any]:
+def step_of(
+    accumulation_steps: int = 1, frozen: str = "nothing", frozen_batch_norm: bool = False
+) -> Callable[..., Any]:
     """The train step as `make_setup` binds it, but nothing is donated."""
     config = tiny(accumulation_steps)
+    config.train.update(frozen=frozen, frozen_batch_norm=frozen_batch_norm)
     momentum = config.model.batch_norm_momentum ** (1 / accumulation_steps)
-    model = build_model(config.model).clone(batch_norm_momentum=momentum)
+    model = build_model(config.model).clone(batch_norm_momentum=momentum, frozen=frozen_in_network(config.train))
     return jax.jit(functools.partial(train_step, model=model, optimizer=optimizer_of(config), config=config))
 
 

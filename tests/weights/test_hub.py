@@ -44,7 +44,7 @@ def test_a_revision_may_be_a_branch_or_a_commit(revision: str, cache: pathlib.Pa
 
 
 def test_a_revision_that_is_not_in_the_cache_is_not_replaced_by_another(cache: pathlib.Path) -> None:
-    with pytest.raises(WeightsError, match="at revision 'v2' are not in the hub's cache"):
+    with pytest.raises(WeightsError, match="at revision 'v2' are no file here and not in the hub's cache"):
         hub.fetch(NAME, "v2", str(cache), offline=True)
 
 

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights.load import load_pretrained
 from mobilenet_v2.weights.save import SUFFIXES, save_weights
+from tests.models import random_networks
 from tests.weights import files, small
 from tests.weights.test_load import quiet
 
@@ -37,6 +38,13 @@ def test_our_own_pair_brings_back_the_network_with_all_its_fields(tmp_path: path
     assert [path.name for path in written] == ["w.safetensors", "w.json"]
     again, _ = load_pretrained(tmp_path / "w.safetensors", report=quiet)
     assert again == model
+
+
+def test_what_training_froze_is_no_matter_of_the_file(tmp_path: pathlib.Path) -> None:
+    model = random_networks.small()
+    variables = random_networks.random_variables(model, random_networks.images(1, 8, 8, 3))
+    save_weights(tmp_path / "w.safetensors", model.clone(frozen="backbone"), variables)
+    assert load_pretrained(tmp_path / "w.safetensors", report=quiet)[0] == model
 
 
 def test_timm_s_file_has_the_arrays_that_it_was_read_from(original: pathlib.Path, tmp_path: pathlib.Path) -> None:

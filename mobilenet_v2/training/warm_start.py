@@ -1,0 +1,135 @@
+"""What a run starts from instead of initialisers: published weights, or what another run trained."""
+
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models import activations
+from mobilenet_v2.models.build import build_model
+from mobilenet_v2.training import checkpoint
+from mobilenet_v2.weights.architecture import check_shapes
+from mobilenet_v2.weights.arrays import Arrays
+from mobilenet_v2.weights.load import CLASSIFIER, class_count, fitting_classifier, import_file
+
+_STEM = "params/stem/conv/kernel"
+# Under other values of these the same arrays fit, and are another function.
+_FUNCTION = ("padding", "batch_norm_epsilon", "activation", "linear_bottleneck", "residual")
+
+
+class WarmStart(NamedTuple):
+    """Variables by path, without the classifier where a new one is drawn.
+
+    Attributes:
+      arrays: "params/…" and "batch_stats/…", float32.
+      notes: lines for a person: what was found and done, and what of the config is not as in the source.
+      record: what `environment.json` keeps; None if nothing was read.
+    """
+
+    arrays: Arrays
+    notes: list[str]
+    record: dict[str, Any] | None
+
+
+NOTHING = WarmStart({}, [], None)
+
+
+class _Source(NamedTuple):
+    """Arrays, what the source states of "model.padding", "data.mean" and their like, and what to record."""
+
+    arrays: Arrays
+    stated: dict[str, Any]
+    record: dict[str, Any]
+
+
+def load(config: ConfigDict) -> WarmStart:
+    """Reads `config.init_from`, if there is one, and fits it to the network of `config.model`. Nothing is written.
+
+    The newest checkpoint of a run is taken, of its averaged variables where it keeps them. The classifier is left out
+    where the numbers of classes differ, but of 1001 classes the background is dropped for 1000. For grey images the
+    stem's kernel is summed over its three colours: what it makes of a grey image in colour.
+
+    Raises:
+      WeightsError, CheckpointError: one line: what can't be read, or which arrays do not fit.
+    """
+    name, notes = config.init_from, []
+    if name is None:
+        return NOTHING
+    try:
+        is_run = (pathlib.Path(name) / "checkpoints").is_dir()
+        source = _of_run(pathlib.Path(name), notes) if is_run else _of_file(name, notes)
+    except OSError as error:
+        raise WeightsError(f"weights {name!r} can't be read: {error.strerror or error}") from error
+    arrays, classes = _with_channels(source.arrays, config.data.channels, notes), config.model.num_classes
+    backbone = {path: array for path, array in arrays.items() if not path.startswith(CLASSIFIER)}
+    classifier = fitting_classifier(arrays, classes, notes.append)
+    model = build_model(config.model)
+    if classifier is None:
+        found = class_count(arrays) or "no"
+        notes.append(f"the classifier of {found} classes is replaced by a new one of {classes}, seed {config.seed}")
+        model, classifier = model.clone(num_classes=0), {}
+    arrays = {path: np.asarray(array, np.float32) for path, array in {**backbone, **classifier}.items()}
+    check_shapes(name, model, arrays, "config.model (found for expected)", config.data.channels)
+    notes += _differences(name, source.stated, config)
+    return WarmStart(arrays, notes, {"init_from": name, **source.record})
+
+
+def _of_file(name: str, notes: list[str]) -> _Source:
+    imported = import_file(name, report=notes.append)
+    stated = {f"model.{field}": getattr(imported.model, field, None) for field in _FUNCTION}
+    stated["model.activation"] = activations.name_of(imported.model.activation)
+    if imported.preprocessing is not None:
+        stated |= {f"data.{field}": getattr(imported.preprocessing, field) for field in ("mean", "std")}
+    # What MobileNetV1 does not have is no difference.
+    stated = {field: value for field, value in stated.items() if value is not None}
+    record = {"file": str(imported.path), "source": imported.source, "sha256": imported.sha256}
+    return _Source(imported.arrays, stated, record)
+
+
+def _of_run(folder: pathlib.Path, notes: list[str]) -> _Source:
+    """Arrays are taken by name, so that the run's optimizer and number of classes don't matter."""
+    manager = checkpoint.open_reader(folder / "checkpoints")
+    try:
+        restored = checkpoint.restore_latest(manager, None, read_only=True)
+    finally:
+        manager.close()
+    if restored is None:
+        raise WeightsError(f"run {str(folder)!r} has no checkpoint yet to start from")
+    state: Mapping[str, Any] = restored.state
+    averaged = state.get("ema_params") is not None
+    prefix = "ema_" if averaged else ""
+    variables = {name: state[prefix + name] for name in ("params", "batch_stats")}
+    arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(variables, sep="/").items()}
+    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+    step, config = int(state["step"]), restored.extra["config"]
+    what = "averaged variables" if averaged else "variables"
+    notes.append(f"{folder.name}: {what} of step {step}, {len(arrays)} arrays, sha256 of their bytes {digest}")
+    stated = {f"model.{field}": config["model"].get(field) for field in _FUNCTION}
+    stated |= {f"data.{field}": config["data"].get(field) for field in ("mean", "std")}
+    record = {"file": str(folder / "checkpoints" / str(step)), "source": f"{what} of a run", "sha256": digest}
+    return _Source(arrays, {name: value for name, value in stated.items() if value is not None}, record)
+
+
+def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:
+    stem = arrays.get(_STEM)
+    if channels != 1 or stem is None or stem.ndim != 4 or stem.shape[2] != 3:
+        return arrays
+    notes.append("images are grey: the stem's kernel is summed over its 3 colours")
+    return {**arrays, _STEM: stem.astype(np.float32).sum(axis=2, keepdims=True)}
+
+
+def _differences(name: str, stated: Mapping[str, Any], config: ConfigDict) -> list[str]:
+    """A line for each field of which the source states another value."""
+    lines = []
+    for field, theirs in stated.items():
+        section, key = field.split(".")
+        ours = config[section].get(key)
+        theirs = tuple(theirs) if isinstance(theirs, list) else theirs
+        if ours != theirs and not (section == "data" and len(ours) != len(theirs)):
+            lines.append(f"warning: config.{field} is {ours!r}, but {theirs!r} in {name!r}: accuracy may suffer")
+    return lines
