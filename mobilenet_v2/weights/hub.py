@@ -49,8 +49,7 @@ def fetch(name: str, revision: str | None = None, cache_dir: str | None = None, 
         path = download(_FILE)
     except errors.LocalEntryNotFoundError as error:
         raise WeightsError(
-            f"weights {name!r}{at} are no file here and not in the hub's cache, and the hub can't be reached or may "
-            "not be"
+            f"weights {name!r}{at} are no file here and not in the hub's cache, and the hub can't be asked"
         ) from error
     except errors.EntryNotFoundError as error:
         raise WeightsError(f"weights {name!r}{at} have no {_FILE}, the only kind of file that is fetched") from error
