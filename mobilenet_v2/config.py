@@ -38,6 +38,7 @@ def validate(config: ConfigDict) -> None:
             raise ConfigError(f"config.{name} is {values[name]!r}, must be {field.allowed}")
     _validate_model(config)
     _validate_data(config)
+    _validate_augmentation(config)
     _validate_training(config)
 
 
@@ -189,6 +190,27 @@ def _validate_data(config: ConfigDict) -> None:
             f"config.data.resize_size is {data.resize_size}, must be at least config.data.image_size, "
             f"{data.image_size}, which is cut from it"
         )
+
+
+def _validate_augmentation(config: ConfigDict) -> None:
+    augment = config.augment
+    if augment.crop == "padded" and augment.crop_padding >= config.data.image_size:
+        raise ConfigError(
+            f"config.augment.crop_padding is {augment.crop_padding}, must be less than config.data.image_size, "
+            f"{config.data.image_size}: some crops would lie wholly in the padding"
+        )
+    for name in ("contrast", "hue"):
+        if augment.colour_order == "slim_fast" and augment[name]:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]!r}, must be 0 where config.augment.colour_order is "
+                f"'slim_fast', which has brightness and saturation alone"
+            )
+    for name, plain in {"policy_magnitude_std": 0, "policy_probability": 1}.items():
+        if augment.policy != "rand_augment" and augment[name] != plain:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]!r}, must be {plain} where config.augment.policy is "
+                f"{augment.policy!r}, which has no such thing"
+            )
 
 
 def _validate_training(config: ConfigDict) -> None:
