@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.data.train_split = "train"  # any TFDS split expression
     config.data.validation_split = "validation"  # scored every `train.evaluate_every` steps
     config.data.test_split = placeholder(str)  # scored once, at the end; None: there is none
-    config.data.image_size = 224  # pixels, of square images
+    config.data.image_size = 224  # pixels, of square images; see also `augment.image_size`
     config.data.channels = 3  # RGB; 1 is grey, with one number in mean and std
     config.data.mean = (0.5, 0.5, 0.5)  # per channel, of pixels in [0, 1]; subtracted on the device
     config.data.std = (0.5, 0.5, 0.5)  # divided by, likewise
@@ -73,6 +73,7 @@ def get_config() -> ConfigDict:
 def _augment() -> ConfigDict:
     """Of training images, in this order; each draw leaves the others alone."""
     augment = ConfigDict()
+    augment.image_size = placeholder(int)  # pixels; None: `data.image_size`, which evaluation keeps
     augment.random_background = 0.0  # probability that a random colour takes the place of `data.background`
     # "evaluation" cuts as evaluation; "random_resized" (torchvision, timm), "distorted_box" (TF-slim): a random box of
     # the image, scaled; "padded" (CIFAR): evaluation's square, padded, then cut at random.

@@ -162,6 +162,7 @@ FIELDS = {
     "data.interpolation": _INTERPOLATION,
     "data.num_threads": _integer(0, 1024),
     "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
+    "augment.image_size": _or_none(_integer(1)),
     "augment.random_background": _share(),
     "augment.crop": _choice("evaluation", "random_resized", "distorted_box", "padded"),
     "augment.crop_area": _pair("in (0, 1]", lambda v: 0 < v <= 1),

@@ -105,8 +105,25 @@ def test_padding_is_smaller_than_the_image_that_is_cut() -> None:
     config = changed("augment.crop_padding", 32)
     config_lib.validate(config)
     config.augment.crop = "padded"
-    with pytest.raises(ConfigError, match=r"crop_padding is 32, must be less than config\.data\.image_size, 32"):
+    with pytest.raises(ConfigError, match=r"crop_padding is 32, must be less than the image's 32 pixels"):
         config_lib.validate(config)
+
+
+@pytest.mark.parametrize("crop", ["evaluation", "padded"])
+def test_training_images_are_no_larger_than_what_they_are_cut_from(crop: str) -> None:
+    config = changed("augment.image_size", 48)
+    config_lib.validate(config)
+    config.data.update(resize="shorter_side", resize_size=40)
+    config.augment.crop = "random_resized"
+    config_lib.validate(config)
+    config.augment.crop = crop
+    with pytest.raises(ConfigError, match=rf"augment\.image_size is 48, must be at most .*resize_size, 40, .*'{crop}'"):
+        config_lib.validate(config)
+
+
+def test_training_images_are_as_large_as_the_strides_at_least() -> None:
+    with pytest.raises(ConfigError, match=r"augment\.image_size is 7, must be at least 8, .*model\.stages"):
+        config_lib.validate(changed("augment.image_size", 7))
 
 
 @pytest.mark.parametrize("name", ["contrast", "hue"])

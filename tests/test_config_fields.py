@@ -62,6 +62,7 @@ def test_the_table_of_fields_is_that_of_the_default_config() -> None:
         ("augment.rotation", 181.0),
         ("augment.zoom", 1.0),
         ("augment.shift", -0.1),
+        ("augment.image_size", 0),
         ("augment.random_background", 1.5),
         ("augment.crop", "five"),
         ("augment.crop_area", (0.0, 1.0)),

@@ -77,7 +77,7 @@ def _torchvision(image_HxWxC: np.ndarray, stages: list[tuple[str, float]]) -> np
         elif name == "saturation":
             image_HxWxC = _blend_with_grey(image_HxWxC, 1 + strength)
         else:
-            towards = 0 if name == "brightness" else int(_grey(image_HxWxC).mean() + 0.5)
+            towards = 0 if name == "brightness" else int(cv2.mean(_grey(image_HxWxC))[0] + 0.5)
             shape = image_HxWxC.shape
             image_HxWxC = cv2.LUT(image_HxWxC, _blended_levels(towards, 1 + strength)).reshape(shape)
     return image_HxWxC

@@ -116,13 +116,14 @@ class Augment(grain.RandomMapTransform):
     def of(cls, config: ConfigDict) -> "Augment":
         """As `config.data` and `config.augment` say."""
         augment = config.augment
+        size = augment.image_size or config.data.image_size
         names = ("rotation", "zoom", "shift", "flip", "random_background")
         return cls(
-            Preprocess.of(config.data),
+            dataclasses.replace(Preprocess.of(config.data), size=size),
             **{name: augment[name] for name in names},
             crop=Crop.of(augment),
             colour=ColourJitter.of(augment),
-            policy=Policy.of(augment, config.data.image_size),
+            policy=Policy.of(augment, size),
         )
 
     def random_map(self, element: Any, rng: np.random.Generator) -> Any:
@@ -158,7 +159,7 @@ class Augment(grain.RandomMapTransform):
             shape = image_SxSxC.shape
             moved = cv2.warpAffine(image_SxSxC, affine, (size, size), flags=cv2.INTER_LINEAR, borderValue=tuple(fill))
             image_SxSxC = moved.reshape(shape)
-        return np.ascontiguousarray(image_SxSxC[:, ::-1]) if self.flip and mirror < 0 else image_SxSxC
+        return cv2.flip(image_SxSxC, 1).reshape(image_SxSxC.shape) if self.flip and mirror < 0 else image_SxSxC
 
 
 def _luma(colour: Sequence[int]) -> int:

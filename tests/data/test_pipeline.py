@@ -94,6 +94,13 @@ def test_an_example_is_augmented_anew_in_every_epoch() -> None:
     assert (seen[0] != seen[1]).any()
 
 
+def test_training_images_may_have_a_size_of_their_own() -> None:
+    config = make_config()
+    config.augment.update(image_size=16, crop="random_resized")
+    assert take(training_batches(source(), config), 1)[0]["image"].shape == (BATCH, 16, 16, 3)
+    assert take(evaluation_batches(source(), config), 1)[0]["image"].shape == (BATCH, 8, 8, 3)
+
+
 def test_repeated_examples_take_places_side_by_side_with_other_draws() -> None:
     config = make_config()
     config.augment.repeats = 4
