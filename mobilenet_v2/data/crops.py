@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -106,7 +107,7 @@ def distorted_box(
     An attempt draws an aspect from U(aspect), then one of the heights at which the box has an allowed area and fits
     into the image: heights are uniform, so that large areas are rarer than under `random_resized`. A box that covers
     less than a tenth of the image fails. Places are uniform, but a box that does not span a side never touches its
-    end, as in TensorFlow's kernel. After the last attempt: the whole image.
+    end, as in TensorFlow's kernel, which computes in float32. After the last attempt: the whole image.
 
     Args:
       draws_Nx4: an attempt a row: aspect, height, top, left.
@@ -149,7 +150,7 @@ def padded(image_SxSxC: np.ndarray, padding: int, draws: np.ndarray, fill: Seque
         return image_SxSxC
     size, channels = image_SxSxC.shape[0], image_SxSxC.shape[2]
     top, left = (int(draw * (2 * padding + 1)) for draw in draws[:2].tolist())
-    wide = np.empty((size + 2 * padding, size + 2 * padding, channels), np.uint8)
-    wide[:] = fill
-    wide[padding : padding + size, padding : padding + size] = image_SxSxC
+    border = tuple(map(int, fill))
+    wide = cv2.copyMakeBorder(image_SxSxC, padding, padding, padding, padding, cv2.BORDER_CONSTANT, value=border)
+    wide = wide.reshape(size + 2 * padding, size + 2 * padding, channels)
     return np.ascontiguousarray(wide[top : top + size, left : left + size])
