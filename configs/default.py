@@ -25,11 +25,11 @@ def get_config() -> ConfigDict:
     config.data.train_split = "train"  # any TFDS split expression
     config.data.validation_split = "validation"  # scored every `train.evaluate_every` steps
     config.data.test_split = placeholder(str)  # scored once, at the end; None: there is none
-    config.data.image_size = 224  # pixels, of square images
+    config.data.image_size = 224  # pixels, of square images; see also `augment.image_size`
     config.data.channels = 3  # RGB; 1 is grey, with one number in mean and std
     config.data.mean = (0.5, 0.5, 0.5)  # per channel, of pixels in [0, 1]; subtracted on the device
     config.data.std = (0.5, 0.5, 0.5)  # divided by, likewise
-    config.data.background = (255, 255, 255)  # red, green, blue behind what is transparent
+    config.data.background = (0, 0, 0)  # red, green, blue behind what is transparent and beyond the borders
     config.data.exif_orientation = False  # True turns as the camera noted; ImageNet is used as it is stored
     # What evaluation sees: "whole_image"; "shorter_side" (or "shorter_side_floor") of `resize_size`, then the centre;
     # "central_fraction": the central `crop_fraction` of each side.
@@ -41,11 +41,7 @@ def get_config() -> ConfigDict:
     config.data.num_threads = 0  # that read ahead; 0 suits small images
     config.data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
 
-    config.augment = ConfigDict()  # of training images
-    config.augment.flip = True  # mirror half of them
-    config.augment.rotation = 0.0  # degrees: each is turned by U(−rotation, rotation)
-    config.augment.zoom = 0.0  # … enlarged by a factor in U(1 − zoom, 1 + zoom)
-    config.augment.shift = 0.0  # … and moved by U(−shift, shift) of its side along each axis
+    config.augment = _augment()
 
     config.train = ConfigDict()
     config.train.batch_size = 96  # global: over all devices and hosts
@@ -61,10 +57,13 @@ def get_config() -> ConfigDict:
     config.train.keep_checkpoints = 2  # the newest ones
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "rmsprop"  # "rmsprop" as TF1 wrote it, "sgd" (Nesterov) or "adamw"
+    config.optimizer.name = "rmsprop"  # "rmsprop" as TF1 wrote it, "sgd" or "adamw"
     config.optimizer.learning_rate = 0.045  # at its peak
     config.optimizer.backbone_rate = 1.0  # learning rate of all but the classifier, over that of the classifier
+    # The batch that this rate is stated for: it is scaled by batch_size / reference_batch; None: as it stands.
+    config.optimizer.reference_batch = placeholder(int)
     config.optimizer.momentum = 0.9  # rmsprop, sgd; adamw's β₁
+    config.optimizer.nesterov = True  # sgd: Nesterov's momentum, or Polyak's
     config.optimizer.decay = 0.9  # rmsprop's mean square; adamw's β₂
     config.optimizer.epsilon = 1.0  # rmsprop: inside the root; adamw: outside. sgd has none
     config.optimizer.weight_decay = 4e-5  # rmsprop, sgd: added to the gradient. adamw: decoupled
@@ -76,6 +75,37 @@ def get_config() -> ConfigDict:
     config.optimizer.epochs_per_decay = 2.5  # exponential: length of a stair
     config.optimizer.ema_decay = 0.9999  # of parameters and batch statistics; 0: no averages
     return config
+
+
+def _augment() -> ConfigDict:
+    """Of training images, in this order; each draw leaves the others alone."""
+    augment = ConfigDict()
+    augment.image_size = placeholder(int)  # pixels; None: `data.image_size`, which evaluation keeps
+    augment.random_background = 0.0  # probability that a random colour takes the place of `data.background`
+    # "evaluation" cuts as evaluation; "random_resized" (torchvision, timm), "distorted_box" (TF-slim): a random box of
+    # the image, scaled; "padded" (CIFAR): evaluation's square, padded, then cut at random.
+    augment.crop = "evaluation"
+    augment.crop_area = (0.08, 1.0)  # of a box, least and greatest share of the image's
+    augment.crop_aspect = (3 / 4, 4 / 3)  # of a box, least and greatest width / height
+    augment.crop_padding = 4  # pixels, of "padded"
+    augment.interpolation = "area"  # of a box; as `data.interpolation`
+    augment.rotation = 0.0  # degrees: each is turned by U(−rotation, rotation)
+    augment.zoom = 0.0  # … enlarged by a factor in U(1 − zoom, 1 + zoom)
+    augment.shift = 0.0  # … and moved by U(−shift, shift) of its side along each axis
+    augment.flip = True  # mirror half of them
+    augment.brightness = 0.0  # s: factor in U(1 − s, 1 + s); with slim's orders a summand in U(−s, s), white being 1
+    augment.contrast = 0.0  # factor in U(1 − s, 1 + s)
+    augment.saturation = 0.0  # likewise
+    augment.hue = 0.0  # moved by U(−s, s) of the circle
+    augment.colour_order = "torchvision"  # any; "slim": one of its four; "slim_fast": brightness and saturation alone
+    augment.policy = "none"  # "rand_augment", "trivial_augment_wide": torchvision's
+    augment.policy_layers = 2  # rand_augment: operations an image
+    augment.policy_magnitude = 9  # rand_augment: 0 … 30
+    augment.policy_magnitude_std = 0.0  # rand_augment: of normal noise on the magnitude; 0: none
+    augment.policy_probability = 1.0  # rand_augment: that an operation is applied; timm has 0.5
+    augment.policy_interpolation = "nearest"  # "bilinear", "bicubic"
+    augment.repeats = 1  # places of the stream that each example takes, augmented anew; epochs stay as long
+    return augment
 
 
 def _model() -> ConfigDict:

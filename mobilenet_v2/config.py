@@ -38,6 +38,7 @@ def validate(config: ConfigDict) -> None:
             raise ConfigError(f"config.{name} is {values[name]!r}, must be {field.allowed}")
     _validate_model(config)
     _validate_data(config)
+    _validate_augmentation(config)
     _validate_training(config)
 
 
@@ -139,11 +140,13 @@ def _validate_model(config: ConfigDict) -> None:
     stride = math.prod([model.stem_stride, *strides[rows]])
     if model.output_stride is not None:
         stride = min(stride, model.output_stride)
-    if config.data.image_size < stride:
-        raise ConfigError(
-            f"config.data.image_size is {config.data.image_size}, must be at least {stride}, the product of "
-            f"config.model.stem_stride and the strides of config.model.{rows}"
-        )
+    for section in ("data", "augment"):
+        size = config[section].image_size
+        if size is not None and size < stride:
+            raise ConfigError(
+                f"config.{section}.image_size is {size}, must be at least {stride}, the product of "
+                f"config.model.stem_stride and the strides of config.model.{rows}"
+            )
     if model.name == "mobilenet_v1":
         _refuse_ablations(config)
         return
@@ -189,6 +192,34 @@ def _validate_data(config: ConfigDict) -> None:
             f"config.data.resize_size is {data.resize_size}, must be at least config.data.image_size, "
             f"{data.image_size}, which is cut from it"
         )
+
+
+def _validate_augmentation(config: ConfigDict) -> None:
+    augment, data = config.augment, config.data
+    size = augment.image_size or data.image_size
+    if augment.crop == "padded" and augment.crop_padding >= size:
+        raise ConfigError(
+            f"config.augment.crop_padding is {augment.crop_padding}, must be less than the image's {size} pixels: some "
+            "crops would lie wholly in the padding"
+        )
+    cut = augment.crop in ("evaluation", "padded") and data.resize.startswith("shorter_side")
+    if cut and (data.resize_size or size) < size:
+        raise ConfigError(
+            f"config.augment.image_size is {size}, must be at most config.data.resize_size, {data.resize_size}, from "
+            f"which config.augment.crop {augment.crop!r} cuts it"
+        )
+    for name in ("contrast", "hue"):
+        if augment.colour_order == "slim_fast" and augment[name]:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]!r}, must be 0 where config.augment.colour_order is "
+                f"'slim_fast', which has brightness and saturation alone"
+            )
+    for name, plain in {"policy_magnitude_std": 0, "policy_probability": 1}.items():
+        if augment.policy != "rand_augment" and augment[name] != plain:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]!r}, must be {plain} where config.augment.policy is "
+                f"{augment.policy!r}, which has no such thing"
+            )
 
 
 def _validate_training(config: ConfigDict) -> None:

@@ -67,6 +67,21 @@ def _channels(field: Field) -> Field:
     )
 
 
+def _pair(allowed: str, holds: Callable[[float], bool]) -> Field:
+    ends = _number(allowed, holds)
+    return Field(
+        f"a tuple (least, greatest) of numbers {allowed}",
+        lambda v: isinstance(v, tuple) and len(v) == 2 and all(map(ends.accepts, v)) and v[0] <= v[1],
+    )
+
+
+def _share() -> Field:
+    return _number("a number in [0, 1]", lambda v: 0 <= v <= 1)
+
+
+_INTERPOLATION = _choice("nearest", "box", "bilinear", "bicubic", "lanczos", "bilinear_tf1", "area", "linear")
+
+
 def _power_of_2(low: int, high: int) -> Field:
     powers = [2**n for n in range(64) if low <= 2**n <= high]
     return Field("one of " + ", ".join(map(str, powers)), lambda v: type(v) is int and v in powers)
@@ -145,13 +160,32 @@ FIELDS = {
     "data.resize": _choice("whole_image", "shorter_side", "shorter_side_floor", "central_fraction"),
     "data.resize_size": _or_none(_integer(1)),
     "data.crop_fraction": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
-    "data.interpolation": _choice("nearest", "box", "bilinear", "bicubic", "lanczos", "bilinear_tf1", "area", "linear"),
+    "data.interpolation": _INTERPOLATION,
     "data.num_threads": _integer(0, 1024),
     "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
-    "augment.flip": _boolean(),
+    "augment.image_size": _or_none(_integer(1)),
+    "augment.random_background": _share(),
+    "augment.crop": _choice("evaluation", "random_resized", "distorted_box", "padded"),
+    "augment.crop_area": _pair("in (0, 1]", lambda v: 0 < v <= 1),
+    "augment.crop_aspect": _pair("in [0.01, 100]", lambda v: 0.01 <= v <= 100),
+    "augment.crop_padding": _integer(0),
+    "augment.interpolation": _INTERPOLATION,
     "augment.rotation": _number("degrees in [0, 180]", lambda v: 0 <= v <= 180),
     "augment.zoom": _fraction(),
     "augment.shift": _fraction(),
+    "augment.flip": _boolean(),
+    "augment.brightness": _share(),
+    "augment.contrast": _share(),
+    "augment.saturation": _share(),
+    "augment.hue": _number("a number in [0, 0.5]", lambda v: 0 <= v <= 0.5),
+    "augment.colour_order": _choice("torchvision", "slim", "slim_fast"),
+    "augment.policy": _choice("none", "rand_augment", "trivial_augment_wide"),
+    "augment.policy_layers": _integer(1, 8),
+    "augment.policy_magnitude": _integer(0, 30),
+    "augment.policy_magnitude_std": _number("a number in [0, 30]", lambda v: 0 <= v <= 30),
+    "augment.policy_probability": _share(),
+    "augment.policy_interpolation": _choice("nearest", "bilinear", "bicubic"),
+    "augment.repeats": _integer(1, 64),
     "train.batch_size": _integer(1),
     "train.accumulation_steps": _integer(1),
     "train.num_epochs": _epochs("> 0"),
@@ -166,7 +200,9 @@ FIELDS = {
     "optimizer.name": _choice("rmsprop", "sgd", "adamw"),
     "optimizer.learning_rate": _number("a number > 0 that float32 holds", lambda v: 0 < v <= 3.4e38),
     "optimizer.backbone_rate": _number("a number > 0 that float32 holds", lambda v: 0 < v <= 3.4e38),
+    "optimizer.reference_batch": _or_none(_integer(1)),
     "optimizer.momentum": _fraction(),
+    "optimizer.nesterov": _boolean(),
     "optimizer.decay": _fraction(),
     "optimizer.epsilon": _positive(),
     "optimizer.weight_decay": _not_negative(),

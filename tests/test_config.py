@@ -101,6 +101,51 @@ def test_a_rule_between_fields_names_what_breaks_it(name: str, value: Any, says:
         config_lib.validate(changed(name, value))
 
 
+def test_padding_is_smaller_than_the_image_that_is_cut() -> None:
+    config = changed("augment.crop_padding", 32)
+    config_lib.validate(config)
+    config.augment.crop = "padded"
+    with pytest.raises(ConfigError, match=r"crop_padding is 32, must be less than the image's 32 pixels"):
+        config_lib.validate(config)
+
+
+@pytest.mark.parametrize("crop", ["evaluation", "padded"])
+def test_training_images_are_no_larger_than_what_they_are_cut_from(crop: str) -> None:
+    config = changed("augment.image_size", 48)
+    config_lib.validate(config)
+    config.data.update(resize="shorter_side", resize_size=40)
+    config.augment.crop = "random_resized"
+    config_lib.validate(config)
+    config.augment.crop = crop
+    with pytest.raises(ConfigError, match=rf"augment\.image_size is 48, must be at most .*resize_size, 40, .*'{crop}'"):
+        config_lib.validate(config)
+
+
+def test_training_images_are_as_large_as_the_strides_at_least() -> None:
+    with pytest.raises(ConfigError, match=r"augment\.image_size is 7, must be at least 8, .*model\.stages"):
+        config_lib.validate(changed("augment.image_size", 7))
+
+
+@pytest.mark.parametrize("name", ["contrast", "hue"])
+def test_slims_fast_order_has_brightness_and_saturation_alone(name: str) -> None:
+    config = changed(f"augment.{name}", 0.2)
+    config_lib.validate(config)
+    config.augment.colour_order = "slim_fast"
+    with pytest.raises(ConfigError, match=rf"augment\.{name} is 0\.2, must be 0 where .*colour_order is 'slim_fast'"):
+        config_lib.validate(config)
+
+
+@pytest.mark.parametrize("policy", ["none", "trivial_augment_wide"])
+@pytest.mark.parametrize("name, value, plain", [("policy_magnitude_std", 0.5, 0), ("policy_probability", 0.5, 1)])
+def test_noise_and_probability_are_of_rand_augment_alone(policy: str, name: str, value: float, plain: int) -> None:
+    config = changed(f"augment.{name}", value)
+    config.augment.policy = "rand_augment"
+    config_lib.validate(config)
+    config.augment.policy = policy
+    with pytest.raises(ConfigError, match=rf"augment\.{name} is 0\.5, must be {plain} where .*policy is '{policy}'"):
+        config_lib.validate(config)
+
+
 @pytest.mark.parametrize(
     "name, value",
     [

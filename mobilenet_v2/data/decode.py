@@ -22,11 +22,11 @@ _UPRIGHT = {
 }
 
 
-_WHITE = (255, 255, 255)
+_BLACK = (0, 0, 0)
 
 
 def decode(
-    encoded: bytes, channels: int = 3, background: Sequence[int] = _WHITE, exif_orientation: bool = False
+    encoded: bytes, channels: int = 3, background: Sequence[int] = _BLACK, exif_orientation: bool = False
 ) -> np.ndarray:
     """Pixels uint8 [H, W, channels] of a JPEG, PNG, WebP or whatever else OpenCV reads, whatever its name says.
 

@@ -19,14 +19,18 @@ def training_batches(
 ) -> grain.IterDataset:
     """Endless shuffled, augmented batches; `iter` of it has `get_state()` and `set_state()`.
 
-    A batch may span two epochs: no example is dropped. Every host must hold the same `source`.
+    A batch may span two epochs: no example is dropped. Every host must hold the same `source`. With
+    `config.augment.repeats` r, each example of the shuffled order takes r places, one after the other (Hoffer et al.
+    2020): an epoch is as many places as there are examples, 1 / r of which it sees, and all are seen after r epochs.
 
     Args:
       source: random access to records.
       config: the whole config; `data`, `augment`, `seed` and `train.batch_size` matter here.
       process_index, process_count: this host, and how many share a global batch.
     """
-    examples = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat().random_map(Augment.of(config))
+    shuffled = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
+    repeated = _Repeated(shuffled, config.augment.repeats) if config.augment.repeats > 1 else shuffled
+    examples = repeated.random_map(Augment.of(config))
     return _batched(examples, config, process_index, process_count)
 
 
@@ -66,6 +70,20 @@ class LocalRows(grain.MapDataset):
             return self.slice(index)
         batch, row = divmod(index, self._rows)
         return self._parent[batch * self._batch_size + self._start + row]
+
+
+class _Repeated(grain.MapDataset):
+    """Each record of an endless data set in `repeats` places; what is random comes after, and differs by place."""
+
+    def __init__(self, parent: grain.MapDataset, repeats: int):
+        super().__init__(parent)
+        self._repeats = repeats
+
+    def __len__(self) -> int:
+        return len(self._parent)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.slice(index) if isinstance(index, slice) else self._parent[index // self._repeats]
 
 
 @dataclasses.dataclass(frozen=True)

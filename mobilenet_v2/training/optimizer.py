@@ -17,6 +17,9 @@ _INT32_MAX = 2**31 - 1  # JAX counts in int32
 def make_schedule(config: ConfigDict, total_steps: int, steps_per_epoch: float) -> optax.Schedule:
     """Learning rate of each step, counted from 0.
 
+    The peak is learning_rate · batch_size / reference_batch (Goyal et al. 2017, §2.1), whatever the devices, or
+    learning_rate where reference_batch is None.
+
     Warm-up is linear, from 0 at step 0 to the peak at step W = round(warmup_epochs · steps_per_epoch). Then
     "constant" stays; "cosine" falls as (1 + cos(π (step − W) / (T − W))) / 2, to 0 at the end T of the run;
     "exponential" is decay_rate ** ⌊step / S⌋ with S = ⌊epochs_per_decay · steps_per_epoch⌋, counted from step 0
@@ -32,6 +35,8 @@ def make_schedule(config: ConfigDict, total_steps: int, steps_per_epoch: float) 
             f"{_INT32_MAX}"
         )
     peak = optimizer.learning_rate
+    if optimizer.reference_batch is not None:
+        peak *= config.train.batch_size / optimizer.reference_batch
     warmup_steps = round(optimizer.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
         raise ConfigError(
@@ -73,8 +78,8 @@ def _descent(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTran
     """One learning rate for all.
 
     "rmsprop" is TensorFlow 1's: the mean square starts at 1 and ε is under the root,
-    m ← µ·m + η·g / √(v + ε), p ← p − m. "sgd" has Nesterov's momentum as PyTorch writes it. Both add
-    weight_decay · p to the gradient first. "adamw" decays apart from the gradient (Loshchilov & Hutter 2019).
+    m ← µ·m + η·g / √(v + ε), p ← p − m. "sgd" has momentum as PyTorch writes it, Nesterov's or not. Both
+    add weight_decay · p to the gradient first. "adamw" decays apart from the gradient (Loshchilov & Hutter 2019).
     """
     optimizer = config.optimizer
     mask = decay_mask(optimizer.weight_decay_mask)
@@ -97,7 +102,7 @@ def _descent(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTran
             momentum=optimizer.momentum,
         )
     else:
-        descent = optax.sgd(schedule, momentum=optimizer.momentum, nesterov=True)
+        descent = optax.sgd(schedule, momentum=optimizer.momentum, nesterov=optimizer.nesterov)
     return optax.chain(optax.add_decayed_weights(optimizer.weight_decay, mask), descent)
 
 

@@ -94,6 +94,44 @@ def test_an_example_is_augmented_anew_in_every_epoch() -> None:
     assert (seen[0] != seen[1]).any()
 
 
+def test_training_images_may_have_a_size_of_their_own() -> None:
+    config = make_config()
+    config.augment.update(image_size=16, crop="random_resized")
+    assert take(training_batches(source(), config), 1)[0]["image"].shape == (BATCH, 16, 16, 3)
+    assert take(evaluation_batches(source(), config), 1)[0]["image"].shape == (BATCH, 8, 8, 3)
+
+
+def test_repeated_examples_take_places_side_by_side_with_other_draws() -> None:
+    config = make_config()
+    config.augment.repeats = 4
+    batches = take(training_batches(source(), config), 4 * EXAMPLES // BATCH)
+    places = labels(batches).reshape(-1, 4)
+    assert (places == places[:, :1]).all()
+    assert sorted(places[:, 0]) == list(range(EXAMPLES))  # all of them once in four epochs
+    images = np.concatenate([batch["image"] for batch in batches]).reshape(-1, 4, 8, 8, 3)
+    assert (images[:, 0] != images[:, 1]).any(axis=(1, 2, 3)).all()
+    assert steps_of(source(), config)[1] == EXAMPLES / BATCH
+
+
+def test_repeated_examples_keep_the_order_of_the_shuffle() -> None:
+    config = make_config()
+    once = labels(take(training_batches(source(), config), 6))
+    config.augment.repeats = 3
+    np.testing.assert_array_equal(labels(take(training_batches(source(), config), 6)), np.repeat(once, 3)[: 6 * BATCH])
+
+
+@pytest.mark.parametrize("taken", [1, 5])
+def test_repeated_examples_resume_anywhere_and_on_any_number_of_hosts(taken: int) -> None:
+    config = make_config()
+    config.augment.repeats = 3
+    whole = take(training_batches(source(), config), 9)
+    resumed = iter(training_batches(source(), config))
+    resumed.set_state({"next_index": taken})
+    assert_same(take(resumed, 9 - taken), whole[taken:])
+    hosts = [take(training_batches(source(), config, process_index=i, process_count=2), 9) for i in range(2)]
+    assert_same(joined(hosts), whole)
+
+
 def test_the_seed_decides_the_order() -> None:
     first, again, other = (labels(take(training_batches(source(), make_config(seed=s)), 6)) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

@@ -1,7 +1,13 @@
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
+from configs import default
+from mobilenet_v2.data.colour import ColourJitter
+from mobilenet_v2.data.crops import Crop
+from mobilenet_v2.data.policies import Policy, rand_augment
 from mobilenet_v2.data.transforms import Augment, Preprocess
 
 CORRUPT = [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40]
@@ -116,6 +122,124 @@ def test_zoom_is_a_factor_of_the_side() -> None:
     assert sides.min() >= 0.79
     assert sides.max() <= 1.21
     assert sides.max() - sides.min() > 0.3
+
+
+# All stages at once, each strong enough to be seen.
+STAGES: dict[str, Any] = {
+    "flip": True,
+    "shift": 0.3,
+    "random_background": 0.5,
+    "crop": Crop("random_resized"),
+    "colour": ColourJitter(0.4, 0.4, 0.4, 0.1),
+    "policy": Policy(rand_augment(16), 2, 20),
+}
+
+
+def augmented(seed: int, image: np.ndarray, **stages: Any) -> np.ndarray:
+    augment = Augment(Preprocess(16), **stages)
+    return augment.random_map(record(image), np.random.default_rng(seed))["image"]
+
+
+def test_the_first_five_numbers_are_of_the_affine_map_and_the_mirror() -> None:
+    for seed in range(5):
+        turn, zoom, right, down, mirror = np.random.default_rng(seed).uniform(-1, 1, 5)
+        affine = cv2.getRotationMatrix2D((7.5, 7.5), turn * 10, 1 + zoom * 0.1)
+        affine[:, 2] += 16 * 0.1 * np.array([right, down])
+        expected = cv2.warpAffine(picture(16, 16), affine, (16, 16), flags=cv2.INTER_LINEAR)
+        expected = expected[:, ::-1] if mirror < 0 else expected
+        result = augmented(seed, picture(16, 16), rotation=10, zoom=0.1, shift=0.1, flip=True)
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_all_stages_together_are_a_function_of_the_generator() -> None:
+    first, again, other = (augmented(seed, picture(30, 40), **STAGES) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("crop", ["random_resized", "distorted_box", "padded"])
+def test_another_crop_leaves_the_draws_of_all_other_stages_alone(crop: str) -> None:
+    # An image of one colour: the same square is cut of it everywhere.
+    plain = np.full((16, 16, 3), (200, 90, 30), np.uint8)
+    stages = {name: stage for name, stage in STAGES.items() if name != "crop"}
+    for seed in range(10):
+        result = augmented(seed, plain, crop=Crop(crop, padding=0), **stages)
+        np.testing.assert_array_equal(result, augmented(seed, plain, **stages))
+
+
+@pytest.mark.parametrize("name", ["colour", "policy", "random_background"])
+def test_a_stage_switched_on_leaves_the_box_and_the_mirror_alone(name: str) -> None:
+    # Each is on, but has no effect on this opaque image beyond a level that is rounded.
+    harmless = {
+        "colour": ColourJitter(1e-9),
+        "policy": Policy((("Solarize", (255.0,) * 31, False),)),
+        "random_background": 1.0,
+    }
+    image = (picture(30, 40) > 128).astype(np.uint8) * 254
+    geometry = {"crop": Crop("random_resized", interpolation="nearest"), "flip": True}
+    for seed in range(10):
+        without = augmented(seed, image, **geometry)
+        result = augmented(seed, image, **geometry, **{name: harmless[name]})
+        assert (np.abs(result.astype(int) - without) <= 1).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_stages_keep_shape_type_label_and_mask(channels: int) -> None:
+    augment = Augment(Preprocess(16, channels), **STAGES)
+    for seed, image in enumerate([picture(30, 40), picture(1, 40), picture(40, 1), picture(30, 40)[..., 0]]):
+        result = augment.random_map(record(image, 5), np.random.default_rng(seed))
+        assert (result["image"].shape, result["image"].dtype) == ((16, 16, channels), np.uint8)
+        assert (result["label"], result["mask"]) == (5, 1)
+        assert result["image"].flags.c_contiguous
+
+
+@pytest.mark.parametrize("channels, expected", [(3, (10, 200, 90)), (1, (131,))])
+def test_beyond_the_borders_lies_the_background(channels: int, expected: tuple[int, ...]) -> None:
+    augment = Augment(Preprocess(16, channels, background=(10, 200, 90)), rotation=45, zoom=0.5)
+    black = np.zeros((16, 16, 3), np.uint8)
+    seen = [augment.random_map(record(black), np.random.default_rng(seed))["image"][0, 0] for seed in range(30)]
+    assert any((corner == expected).all() for corner in seen)
+    padded = Augment(Preprocess(16, channels, background=(10, 200, 90)), crop=Crop("padded", padding=8))
+    image = padded.random_map(record(black), np.random.default_rng(1))["image"].reshape(-1, channels)
+    assert {tuple(pixel) for pixel in image.tolist()} == {(0,) * channels, expected}
+
+
+def transparent(alpha: int) -> bytes:
+    pixels = np.full((16, 16, 4), (30, 60, 90, alpha), np.uint8)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def test_what_is_transparent_shows_a_random_colour_with_its_probability() -> None:
+    rng = np.random.default_rng(0)
+    augment = Augment(Preprocess(16, background=(1, 2, 3)), random_background=0.3)
+    images = [augment.random_map({"image": transparent(0), "label": 0}, rng)["image"] for _ in range(600)]
+    assert all((image == image[0, 0]).all() for image in images)
+    colours = np.array([image[0, 0] for image in images])
+    replaced = (colours != (1, 2, 3)).any(axis=1)
+    assert 140 < replaced.sum() < 220
+    np.testing.assert_allclose(colours[replaced].mean(axis=0), 127.5, atol=20)
+    opaque = augment.random_map({"image": transparent(255), "label": 0}, np.random.default_rng(0))["image"]
+    assert (opaque == (90, 60, 30)).all()
+
+
+def test_an_augmentation_is_built_from_its_fields_once() -> None:
+    config = default.get_config()
+    config.augment.update(rotation=5.0, crop="padded", brightness=0.1, policy="rand_augment", random_background=0.2)
+    augment = Augment.of(config)
+    assert (augment.rotation, augment.flip, augment.random_background) == (5.0, True, 0.2)
+    assert augment.crop == Crop("padded", padding=4)
+    assert augment.colour == ColourJitter(0.1)
+    assert augment.policy == Policy(rand_augment(224), 2, 9)
+    assert augment == Augment.of(config)
+
+
+@pytest.mark.parametrize("data", CORRUPT)
+def test_a_corrupt_image_stays_black_and_masked_whatever_the_stages(data: bytes) -> None:
+    augment = Augment(Preprocess(16, background=(9, 9, 9)), **STAGES)
+    result = augment.random_map({"image": data, "label": 1}, np.random.default_rng(0))
+    assert result["mask"] == 0
+    assert result["image"].shape == (16, 16, 3)
+    assert not result["image"].any()
 
 
 def test_a_corrupt_image_stays_black_and_masked_when_augmented() -> None:

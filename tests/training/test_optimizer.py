@@ -25,7 +25,8 @@ def config_with(**fields: Any) -> ConfigDict:
 
 def trace_name(trace: dict[str, Any]) -> str:
     settings = trace["settings"]
-    values = [f"{key}={settings[key]:g}" for key in ("epsilon", "momentum", "weight_decay") if key in settings]
+    keys = ("epsilon", "momentum", "nesterov", "weight_decay")
+    values = [f"{key}={settings[key]:g}" for key in keys if key in settings]
     return "-".join([trace["optimizer"], trace["variable"], *values])
 
 
@@ -35,6 +36,7 @@ def test_every_step_is_that_of_the_source(trace: dict[str, Any]) -> None:
     config = config_with(
         name={"tf1_rmsprop": "rmsprop", "torch_sgd": "sgd"}[trace["optimizer"]],
         momentum=settings["momentum"],
+        nesterov=settings.get("nesterov", True),
         decay=settings.get("decay", 0.9),
         epsilon=settings.get("epsilon", 1.0),
         weight_decay=settings["weight_decay"],
@@ -133,6 +135,18 @@ def test_the_staircase_counts_the_steps_of_the_warm_up() -> None:
 def test_the_constant_schedule_stays_at_its_peak() -> None:
     schedule = make_schedule(config_with(schedule="constant", learning_rate=0.5, warmup_epochs=1.0), 100, 2)
     assert [float(jnp.asarray(schedule(step))) for step in (0, 1, 2, 3, 99)] == [0, 0.25, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "batch_size, reference_batch, peak", [(96, None, 0.5), (96, 96, 0.5), (768, 96, 4.0), (32, 64, 0.25), (3, 2, 0.75)]
+)
+def test_the_peak_is_scaled_with_the_batch_over_the_one_it_is_stated_for(
+    batch_size: int, reference_batch: int | None, peak: float
+) -> None:
+    config = config_with(schedule="constant", learning_rate=0.5, reference_batch=reference_batch, warmup_epochs=1.0)
+    config.train.batch_size = batch_size
+    schedule = make_schedule(config, 100, 2)
+    assert [float(jnp.asarray(schedule(step))) for step in (0, 1, 2, 99)] == [0, peak / 2, peak, peak]
 
 
 @pytest.mark.parametrize("warmup_epochs", [10.0, 12.0])
