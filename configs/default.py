@@ -42,6 +42,13 @@ def get_config() -> ConfigDict:
     config.augment.rotation = 0.0  # degrees: each is turned by U(−rotation, rotation)
     config.augment.zoom = 0.0  # … enlarged by a factor in U(1 − zoom, 1 + zoom)
     config.augment.shift = 0.0  # … and moved by U(−shift, shift) of its side along each axis
+    # On the device, after normalisation. Labels are mixed as pixels are; training accuracy counts both, by share.
+    config.augment.erasing = 0.0  # probability of an image that a box of it is erased: becomes the mean colour
+    config.augment.erasing_area = (0.02, 1 / 3)  # the box's share of the image: uniform
+    config.augment.erasing_aspect = (0.3, 3.3)  # … its height over its width: log-uniform
+    config.augment.mixup = 0.0  # α: two images are added with weights λ and 1 − λ, λ ~ Beta(α, α) of a batch; 0: off
+    config.augment.cutmix = 0.0  # α: a box of 1 − λ of the area, λ ~ Beta(α, α), is another image's; 0: off
+    config.augment.mix_probability = 1.0  # share of the batches that are mixed; with both kinds on, half of them each
 
     config.train = ConfigDict()
     config.train.batch_size = 96  # global: over all devices and hosts

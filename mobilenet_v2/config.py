@@ -203,3 +203,9 @@ def _validate_training(config: ConfigDict) -> None:
             f"config.train.accumulation_steps is {train.accumulation_steps}, must divide "
             f"config.train.batch_size, {train.batch_size}"
         )
+    for name in ("mixup", "cutmix"):
+        if config.augment[name] and train.batch_size == 1:
+            raise ConfigError(
+                f"config.augment.{name} is {config.augment[name]}, must be 0 where config.train.batch_size is 1: an "
+                "image is mixed with another of its batch"
+            )

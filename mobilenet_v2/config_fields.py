@@ -44,6 +44,23 @@ def _fraction() -> Field:
     return _number("a number in [0, 1)", lambda v: 0 <= v < 1)
 
 
+def _share() -> Field:
+    return _number("a share in [0, 1]", lambda v: 0 <= v <= 1)
+
+
+def _alpha() -> Field:
+    """Of a Beta distribution; the bounds make λ all but always 0 or 1, and all but always ½."""
+    return _number("0, or a number in [0.001, 1000]", lambda v: v == 0 or 1e-3 <= v <= 1e3)
+
+
+def _range(allowed: str, most: float) -> Field:
+    number = _number(allowed, lambda v: 0 < v <= most)
+    return Field(
+        f"a tuple of {allowed}",
+        lambda v: isinstance(v, tuple) and len(v) == 2 and all(map(number.accepts, v)) and v[0] <= v[1],
+    )
+
+
 def _choice(*names: str) -> Field:
     return Field("one of " + ", ".join(map(repr, names)), lambda v: v in names)
 
@@ -146,11 +163,17 @@ FIELDS = {
     "data.crop_fraction": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
     "data.interpolation": _choice("nearest", "box", "bilinear", "bicubic", "lanczos", "bilinear_tf1", "area", "linear"),
     "data.num_threads": _integer(0, 1024),
-    "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
+    "data.max_unreadable": _share(),
     "augment.flip": _boolean(),
     "augment.rotation": _number("degrees in [0, 180]", lambda v: 0 <= v <= 180),
     "augment.zoom": _fraction(),
     "augment.shift": _fraction(),
+    "augment.erasing": _share(),
+    "augment.erasing_area": _range("two shares, 0 < low ≤ high ≤ 1", 1),
+    "augment.erasing_aspect": _range("two numbers, 0 < low ≤ high ≤ 1000", 1000),
+    "augment.mixup": _alpha(),
+    "augment.cutmix": _alpha(),
+    "augment.mix_probability": _share(),
     "train.batch_size": _integer(1),
     "train.accumulation_steps": _integer(1),
     "train.num_epochs": _epochs("> 0"),

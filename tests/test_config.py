@@ -133,6 +133,15 @@ def test_the_smallest_image_is_that_of_the_chosen_network_and_output_stride() ->
     config_lib.validate(config)
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_a_batch_of_one_image_has_none_to_mix_it_with(name: str) -> None:
+    config = changed(f"augment.{name}", 0.2)
+    config_lib.validate(config)
+    config.train.batch_size = 1
+    with pytest.raises(ConfigError, match=rf"augment\.{name} is 0\.2, must be 0 where config\.train\.batch_size is 1:"):
+        config_lib.validate(config)
+
+
 @pytest.mark.parametrize("name", ["model.width", "train.bach_size", "extra"])
 def test_a_field_that_does_not_exist_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=f"config has no field '{name}'"):

@@ -28,6 +28,15 @@ WRONG_VALUES = {
     "no checkpoints": (["--config.train.keep_checkpoints=0"], ["config.train.keep_checkpoints", "0", "≥ 1"]),
     "zero steps": (["--config.train.num_steps=0"], ["config.train.num_steps", "0", "an integer ≥ 1, or None"]),
     "two means": (["--config.data.mean=(0.5,0.5)"], ["config.data.mean", "(0.5, 0.5)", "a tuple of three"]),
+    "negative mixup": (["--config.augment.mixup=-1"], ["config.augment.mixup", "-1.0", "[0.001, 1000]"]),
+    "area above the image": (
+        ["--config.augment.erasing_area=(0.1,2.0)"],
+        ["config.augment.erasing_area", "(0.1, 2.0)", "0 < low ≤ high ≤ 1"],
+    ),
+    "mixup of one image": (
+        ["--config.augment.mixup=0.2", "--config.train.batch_size=1"],
+        ["config.augment.mixup", "0.2", "must be 0", "config.train.batch_size is 1"],
+    ),
     "no name": (["--config.data.name="], ["config.data.name", "''", "a non-empty string"]),
     "head rule": (
         ["--config.model.head_rule=wide"],

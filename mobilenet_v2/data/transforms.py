@@ -93,7 +93,8 @@ class Augment(grain.RandomMapTransform):
     @classmethod
     def of(cls, config: ConfigDict) -> "Augment":
         """As `config.data` and `config.augment` say."""
-        return cls(Preprocess.of(config.data), **config.augment)
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "preprocess"]
+        return cls(Preprocess.of(config.data), **{name: config.augment[name] for name in names})
 
     def random_map(self, element: Any, rng: np.random.Generator) -> Any:
         """Draws the same numbers whatever the settings, so that switching one on leaves the others alone."""

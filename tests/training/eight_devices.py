@@ -20,7 +20,7 @@ from tests.models.random_networks import train as train_network
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
-def tiny(data_dir: str, accumulation_steps: int) -> ConfigDict:
+def tiny(data_dir: str, accumulation_steps: int, mixes: bool) -> ConfigDict:
     config = digits.get_config()
     config.model.update(width_multiplier=0.25, head_channels=32)
     config.model.stages = ((1, 8, 1, 1), (2, 8, 2, 2))
@@ -29,6 +29,8 @@ def tiny(data_dir: str, accumulation_steps: int) -> ConfigDict:
     # Adam would blow up what rounding leaves of a gradient that is zero.
     config.optimizer.update(name="rmsprop", learning_rate=0.045, decay=0.9, epsilon=1.0, weight_decay=4e-5)
     config.optimizer.update(warmup_epochs=0.0, schedule="constant")
+    if mixes:
+        config.augment.update(mixup=0.8, cutmix=1.0, erasing=0.5)
     return config
 
 
@@ -84,8 +86,8 @@ def fused_against_plain(mesh: Mesh) -> float:
 
 def main(data_dir: str) -> None:
     devices, report = jax.devices(), []
-    for accumulation_steps in (1, 2):
-        config = tiny(data_dir, accumulation_steps)
+    for accumulation_steps, mixes in ((1, False), (2, False), (2, True)):
+        config = tiny(data_dir, accumulation_steps, mixes)
         one, alone = train(config, Mesh(devices[:1], ("data",), axis_types=(AxisType.Auto,)))
         eight, together = train(config, Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
         apart = jax.tree.leaves_with_path(jax.tree.map(distance, eight, one))
