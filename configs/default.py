@@ -35,6 +35,10 @@ def get_config() -> ConfigDict:
     # "nearest", "box", "bilinear", "bicubic", "lanczos" are Pillow's; "area" and "linear" OpenCV's; "bilinear_tf1".
     config.data.interpolation = "bilinear_tf1"
     config.data.num_threads = 0  # that read ahead; 0 suits small images
+    # Where training images are: "host", read and augmented as they are needed; "device": decoded once, all of them on
+    # every device, and augmented there, with other draws.
+    config.data.residence = "host"
+    config.data.device_bytes = 2**30  # the most that residence "device" may take of each device's memory
     config.data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
 
     config.augment = ConfigDict()  # of training images

@@ -163,6 +163,8 @@ FIELDS = {
     "data.crop_fraction": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
     "data.interpolation": _choice("nearest", "box", "bilinear", "bicubic", "lanczos", "bilinear_tf1", "area", "linear"),
     "data.num_threads": _integer(0, 1024),
+    "data.residence": _choice("host", "device"),
+    "data.device_bytes": _integer(1, 2**63 - 1),
     "data.max_unreadable": _share(),
     "augment.flip": _boolean(),
     "augment.rotation": _number("degrees in [0, 180]", lambda v: 0 <= v <= 180),

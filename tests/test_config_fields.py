@@ -73,6 +73,8 @@ def test_the_table_of_fields_is_that_of_the_default_config() -> None:
         ("augment.cutmix", 1e4),
         ("augment.mix_probability", 2.0),
         ("data.num_threads", -1),
+        ("data.residence", "disk"),
+        ("data.device_bytes", 0),
         ("data.max_unreadable", 1.5),
         ("train.batch_size", 0),
         ("train.num_epochs", 0.0),

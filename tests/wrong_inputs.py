@@ -94,6 +94,10 @@ WRONG_VALUES = {
         ["--config.optimizer.warmup_epochs=30"],
         ["config.optimizer.warmup_epochs", "30.0", "less than the run's 943"],
     ),
+    "data too large for the devices": (
+        ["--config.data.residence=device", "--config.data.device_bytes=1000000"],
+        ["config.data.residence", "'device'", "3871560 bytes", "config.data.device_bytes allows 1000000"],
+    ),
     "misspelt flag": (["--wrokdir=runs"], ["--wrokdir", "did you mean 'workdir'"]),
     "unknown flag": (["--xyzzy=1"], ["--xyzzy"]),
     "argument left over": (["left"], ["'left'", "--config=…", "--workdir=…"]),

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2.config import validate, validate_classes, validate_topology
 from mobilenet_v2.data.pipeline import steps_of
+from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.sources import Dataset, open_dataset
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.training import sharding
@@ -79,6 +80,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
         "test": config.data.test_split,
     }
     splits = {use: dataset.split(text) for use, text in expressions.items() if text is not None}
+    check_residence(splits["train"], config)
     total_steps, steps_per_epoch = steps_of(splits["train"], config)
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)

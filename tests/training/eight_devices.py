@@ -11,6 +11,8 @@ from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
 from configs import digits
+from mobilenet_v2.data.prefetch import to_devices
+from mobilenet_v2.data.resident import gathering
 from mobilenet_v2.training import sharding
 from mobilenet_v2.training.setup import make_setup
 from tests.models.random_networks import QUICK, images, random_variables, small
@@ -58,7 +60,7 @@ def train(config: ConfigDict, mesh: Mesh) -> tuple[dict[str, Any], list[str]]:
         state, sums = compiled(state, batch, rng)
         losses.append(sums["loss"])
     tree = {"loss": losses, "params": state.params, "batch_stats": state.batch_stats, "ema": state.ema_variables}
-    return jax.device_get(tree), [name for name in COLLECTIVES if f" {name}(" in text or f" {name}-start(" in text]
+    return jax.device_get(tree), collectives(text)
 
 
 def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -84,6 +86,25 @@ def fused_against_plain(mesh: Mesh) -> float:
         return distance_of_trees(jax.device_get(step(variables, rows)), jax.device_get(plain))
 
 
+def gather(data_dir: str, mesh: Mesh) -> tuple[dict[str, np.ndarray], list[str]]:
+    """A batch augmented on `mesh`, and what its devices exchange for it."""
+    config = tiny(data_dir, 1, False)
+    random = np.random.default_rng(0)
+    examples = to_devices(
+        {"image": random.integers(0, 256, (50, 8, 8, 3), np.uint8), "label": np.arange(50, dtype=np.int32)},
+        sharding.replicated(mesh),
+    )
+    places = {"index": random.integers(0, 50, 32).astype(np.int32), "position": np.arange(32, dtype=np.uint32)}
+    rows = to_devices(places, sharding.split_rows(mesh))
+    gathered = gathering(examples, config, sharding.split_rows(mesh))
+    text = gathered.func.lower(examples, rows).compile().as_text()
+    return jax.device_get(gathered(rows)), collectives(text)
+
+
+def collectives(text: str) -> list[str]:
+    return [name for name in COLLECTIVES if f" {name}(" in text or f" {name}-start(" in text]
+
+
 def main(data_dir: str) -> None:
     devices, report = jax.devices(), []
     for accumulation_steps, mixes in ((1, False), (2, False), (2, True)):
@@ -99,8 +120,16 @@ def main(data_dir: str) -> None:
                 "apart": {jax.tree_util.keystr(path): value for path, value in apart},
             }
         )
-    fused = fused_against_plain(Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
-    print(json.dumps({"devices": len(devices), "runs": report, "fused_against_plain": fused}))
+    all_devices, one_device = (Mesh(some, ("data",), axis_types=(AxisType.Auto,)) for some in (devices, devices[:1]))
+    (ours, exchanged), (alone, _) = gather(data_dir, all_devices), gather(data_dir, one_device)
+    summary = {
+        "devices": len(devices),
+        "runs": report,
+        "fused_against_plain": fused_against_plain(all_devices),
+        "gathered_alike": all(np.array_equal(ours[name], alone[name]) for name in ours),
+        "collectives_of_gathering": exchanged,
+    }
+    print(json.dumps(summary))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ def test_fused_blocks_split_over_devices_are_the_plain_layers(report: dict[str, 
     assert report["fused_against_plain"] <= 1e-10
 
 
+def test_devices_that_hold_the_data_exchange_nothing_for_a_batch(report: dict[str, Any]) -> None:
+    assert report["gathered_alike"] is True
+    assert report["collectives_of_gathering"] == []
+
+
 def test_the_mesh_has_every_device_on_its_one_axis() -> None:
     mesh = sharding.make_mesh()
     assert mesh.axis_names == ("data",)
