@@ -235,6 +235,13 @@ def test_a_partner_is_erased_as_it_is_in_its_own_row() -> None:
     assert (np.asarray(mixing.mixed_images(prepared, as_float)).min(axis=(1, 2, 3)) == 0).any()
 
 
+def test_a_row_of_a_micro_batch_is_mixed_as_it_is_in_the_whole_batch() -> None:
+    prepared = mixing.with_mixture(batch(), RNG, augment(**ALL_ON))
+    whole = mixing.mixed_images(prepared, as_float)
+    micro = jax.tree.map(lambda rows: rows[1::2], prepared)
+    np.testing.assert_array_equal(mixing.mixed_images(micro, as_float), whole[1::2])
+
+
 @pytest.mark.parametrize("fields", STRENGTHS[:2], ids=str)
 def test_mixing_equal_rows_changes_no_step(fields: dict[str, float]) -> None:
     equal = {name: np.repeat(rows[:1], 8, axis=0) for name, rows in batch().items()}
