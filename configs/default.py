@@ -39,6 +39,10 @@ def get_config() -> ConfigDict:
     # "nearest", "box", "bilinear", "bicubic", "lanczos" are Pillow's; "area" and "linear" OpenCV's; "bilinear_tf1".
     config.data.interpolation = "bilinear_tf1"
     config.data.num_threads = 0  # that read ahead; 0 suits small images
+    # Where training images are: "host", read and augmented as they are needed; "device": decoded once, all of them on
+    # every device, and augmented there, with other draws.
+    config.data.residence = "host"
+    config.data.device_bytes = 2**30  # the most that residence "device" may take of each device's memory
     config.data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
 
     config.augment = _augment()
@@ -104,6 +108,13 @@ def _augment() -> ConfigDict:
     augment.policy_magnitude_std = 0.0  # rand_augment: of normal noise on the magnitude; 0: none
     augment.policy_probability = 1.0  # rand_augment: that an operation is applied; timm has 0.5
     augment.policy_interpolation = "nearest"  # "bilinear", "bicubic"
+    # On the device, after normalisation. Labels are mixed as pixels are; training accuracy counts both, by share.
+    augment.erasing = 0.0  # probability of an image that a box of it is erased: becomes the mean colour
+    augment.erasing_area = (0.02, 1 / 3)  # the box's share of the image: uniform
+    augment.erasing_aspect = (0.3, 3.3)  # … its height over its width: log-uniform
+    augment.mixup = 0.0  # α: two images are added with weights λ and 1 − λ, λ ~ Beta(α, α) of a batch; 0: off
+    augment.cutmix = 0.0  # α: a box of 1 − λ of the area, λ ~ Beta(α, α), is another image's; 0: off
+    augment.mix_probability = 1.0  # share of the batches that are mixed; with both kinds on, half of them each
     augment.repeats = 1  # places of the stream that each example takes, augmented anew; epochs stay as long
     return augment
 

@@ -1,23 +1,14 @@
 """What a config may say. `validate` runs before anything that takes time or writes a file."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mobilenet_v2.config_fields import (
-    FIELDS,
-    SEPARABLE_STAGE_COLUMNS,
-    SEPARABLE_STAGE_FIELDS,
-    STAGE_COLUMNS,
-    STAGE_FIELDS,
-    WITHOUT_ABLATION,
-    Field,
-)
+from mobilenet_v2.config_fields import FIELDS
+from mobilenet_v2.config_rules import check_augmentation, check_data, check_model, check_training
 from mobilenet_v2.errors import ConfigError, nearest
-from mobilenet_v2.models.layers import head_channels
 
 
 def validate(config: ConfigDict) -> None:
@@ -36,10 +27,10 @@ def validate(config: ConfigDict) -> None:
             raise ConfigError(f"config.{name} is missing; it must be {field.allowed}")
         if not field.accepts(values[name]):
             raise ConfigError(f"config.{name} is {values[name]!r}, must be {field.allowed}")
-    _validate_model(config)
-    _validate_data(config)
-    _validate_augmentation(config)
-    _validate_training(config)
+    check_model(config)
+    check_data(config)
+    check_augmentation(config)
+    check_training(config)
 
 
 def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:
@@ -126,116 +117,3 @@ def _with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _with_tuples(inner) for name, inner in value.items()}
     return _as_tuple(value)
-
-
-def _validate_model(config: ConfigDict) -> None:
-    model = config.model
-    strides = {
-        "stages": _validated_strides("stages", model.stages, STAGE_FIELDS, STAGE_COLUMNS),
-        "separable_stages": _validated_strides(
-            "separable_stages", model.separable_stages, SEPARABLE_STAGE_FIELDS, SEPARABLE_STAGE_COLUMNS
-        ),
-    }
-    rows = "separable_stages" if model.name == "mobilenet_v1" else "stages"
-    stride = math.prod([model.stem_stride, *strides[rows]])
-    if model.output_stride is not None:
-        stride = min(stride, model.output_stride)
-    for section in ("data", "augment"):
-        size = config[section].image_size
-        if size is not None and size < stride:
-            raise ConfigError(
-                f"config.{section}.image_size is {size}, must be at least {stride}, the product of "
-                f"config.model.stem_stride and the strides of config.model.{rows}"
-            )
-    if model.name == "mobilenet_v1":
-        _refuse_ablations(config)
-        return
-    head_width = head_channels(model.head_channels, model.width_multiplier, model.head_rule)
-    if head_width < model.channel_divisor:
-        raise ConfigError(
-            f"config.model.head_channels is {model.head_channels}, which head_rule {model.head_rule!r} scales to "
-            f"{head_width:g}, must come to at least config.model.channel_divisor, {model.channel_divisor}"
-        )
-
-
-def _validated_strides(name: str, rows: Any, fields: Mapping[str, Field], columns: str) -> list[int]:
-    """The strides of a table of stages, each row of which is as `fields` say."""
-    for index, row in enumerate(rows):
-        if len(row) != len(fields):
-            raise ConfigError(f"config.model.{name}[{index}] is {row!r}, must be ({columns})")
-        for (column, field), value in zip(fields.items(), row, strict=True):
-            if not field.accepts(value):
-                raise ConfigError(f"config.model.{name}[{index}] has {column} {value!r}, must be {field.allowed}")
-    return [row[-1] for row in rows]
-
-
-def _refuse_ablations(config: ConfigDict) -> None:
-    for name, plain in WITHOUT_ABLATION.items():
-        if config.model[name] != plain:
-            raise ConfigError(
-                f"config.model.{name} is {config.model[name]!r}, must be {plain!r} where config.model.name is "
-                f"{config.model.name!r}, which has no such thing"
-            )
-
-
-def _validate_data(config: ConfigDict) -> None:
-    for name in ("mean", "std"):
-        if len(config.data[name]) != config.data.channels:
-            raise ConfigError(
-                f"config.data.{name} is {config.data[name]!r}, must have as many numbers as "
-                f"config.data.channels, {config.data.channels}"
-            )
-
-    data = config.data
-    if data.resize.startswith("shorter_side") and (data.resize_size or data.image_size) < data.image_size:
-        raise ConfigError(
-            f"config.data.resize_size is {data.resize_size}, must be at least config.data.image_size, "
-            f"{data.image_size}, which is cut from it"
-        )
-
-
-def _validate_augmentation(config: ConfigDict) -> None:
-    augment, data = config.augment, config.data
-    size = augment.image_size or data.image_size
-    if augment.crop == "padded" and augment.crop_padding >= size:
-        raise ConfigError(
-            f"config.augment.crop_padding is {augment.crop_padding}, must be less than the image's {size} pixels: some "
-            "crops would lie wholly in the padding"
-        )
-    cut = augment.crop in ("evaluation", "padded") and data.resize.startswith("shorter_side")
-    if cut and (data.resize_size or size) < size:
-        raise ConfigError(
-            f"config.augment.image_size is {size}, must be at most config.data.resize_size, {data.resize_size}, from "
-            f"which config.augment.crop {augment.crop!r} cuts it"
-        )
-    for name in ("contrast", "hue"):
-        if augment.colour_order == "slim_fast" and augment[name]:
-            raise ConfigError(
-                f"config.augment.{name} is {augment[name]!r}, must be 0 where config.augment.colour_order is "
-                f"'slim_fast', which has brightness and saturation alone"
-            )
-    for name, plain in {"policy_magnitude_std": 0, "policy_probability": 1}.items():
-        if augment.policy != "rand_augment" and augment[name] != plain:
-            raise ConfigError(
-                f"config.augment.{name} is {augment[name]!r}, must be {plain} where config.augment.policy is "
-                f"{augment.policy!r}, which has no such thing"
-            )
-
-
-def _validate_training(config: ConfigDict) -> None:
-    train = config.train
-    if train.evaluate_every % train.checkpoint_every:
-        raise ConfigError(
-            f"config.train.evaluate_every is {train.evaluate_every}, must be a multiple of "
-            f"config.train.checkpoint_every, {train.checkpoint_every}: a state is saved before it is scored"
-        )
-    if train.batch_size % train.accumulation_steps:
-        raise ConfigError(
-            f"config.train.accumulation_steps is {train.accumulation_steps}, must divide "
-            f"config.train.batch_size, {train.batch_size}"
-        )
-    if train.frozen == "backbone" and config.optimizer.backbone_rate != 1:
-        raise ConfigError(
-            f"config.optimizer.backbone_rate is {config.optimizer.backbone_rate}, must be 1.0 where "
-            f"config.train.frozen is {train.frozen!r}: nothing of it trains"
-        )

@@ -44,6 +44,15 @@ def _fraction() -> Field:
     return _number("a number in [0, 1)", lambda v: 0 <= v < 1)
 
 
+def _share() -> Field:
+    return _number("a share in [0, 1]", lambda v: 0 <= v <= 1)
+
+
+def _alpha() -> Field:
+    """Of a Beta distribution; the bounds make λ all but always 0 or 1, and all but always ½."""
+    return _number("0, or a number in [0.001, 1000]", lambda v: v == 0 or 1e-3 <= v <= 1e3)
+
+
 def _choice(*names: str) -> Field:
     return Field("one of " + ", ".join(map(repr, names)), lambda v: v in names)
 
@@ -73,10 +82,6 @@ def _pair(allowed: str, holds: Callable[[float], bool]) -> Field:
         f"a tuple (least, greatest) of numbers {allowed}",
         lambda v: isinstance(v, tuple) and len(v) == 2 and all(map(ends.accepts, v)) and v[0] <= v[1],
     )
-
-
-def _share() -> Field:
-    return _number("a number in [0, 1]", lambda v: 0 <= v <= 1)
 
 
 _INTERPOLATION = _choice("nearest", "box", "bilinear", "bicubic", "lanczos", "bilinear_tf1", "area", "linear")
@@ -110,6 +115,18 @@ WITHOUT_ABLATION = {
     "residual": "bottlenecks",
     "batch_norm_placement": "all",
     "depthwise_order": "after_expansion",
+}
+
+# What only the host does to training images.
+AUGMENTED_ON_HOST = {
+    "image_size": None,
+    "random_background": 0,
+    "crop": "evaluation",
+    "brightness": 0,
+    "contrast": 0,
+    "saturation": 0,
+    "hue": 0,
+    "policy": "none",
 }
 
 FIELDS = {
@@ -162,7 +179,9 @@ FIELDS = {
     "data.crop_fraction": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
     "data.interpolation": _INTERPOLATION,
     "data.num_threads": _integer(0, 1024),
-    "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
+    "data.residence": _choice("host", "device"),
+    "data.device_bytes": _integer(1, 2**63 - 1),
+    "data.max_unreadable": _share(),
     "augment.image_size": _or_none(_integer(1)),
     "augment.random_background": _share(),
     "augment.crop": _choice("evaluation", "random_resized", "distorted_box", "padded"),
@@ -186,6 +205,12 @@ FIELDS = {
     "augment.policy_probability": _share(),
     "augment.policy_interpolation": _choice("nearest", "bilinear", "bicubic"),
     "augment.repeats": _integer(1, 64),
+    "augment.erasing": _share(),
+    "augment.erasing_area": _pair("in (0, 1]", lambda v: 0 < v <= 1),
+    "augment.erasing_aspect": _pair("in (0, 1000]", lambda v: 0 < v <= 1000),
+    "augment.mixup": _alpha(),
+    "augment.cutmix": _alpha(),
+    "augment.mix_probability": _share(),
     "train.batch_size": _integer(1),
     "train.accumulation_steps": _integer(1),
     "train.num_epochs": _epochs("> 0"),

@@ -186,6 +186,34 @@ def test_a_frozen_backbone_has_no_learning_rate_of_its_own() -> None:
         config_lib.validate(config)
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_a_batch_of_one_image_has_none_to_mix_it_with(name: str) -> None:
+    config = changed(f"augment.{name}", 0.2)
+    config_lib.validate(config)
+    config.train.batch_size = 1
+    with pytest.raises(
+        ConfigError, match=rf"augment\.{name} is 0\.2, must be 0 where config\.train\.batch_size is 1 and"
+    ):
+        config_lib.validate(config)
+    config.train.batch_size, config.augment.repeats = 4, 4
+    with pytest.raises(ConfigError, match=r"is 4 and config\.augment\.repeats 4"):
+        config_lib.validate(config)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("crop", "random_resized"), ("brightness", 0.1), ("policy", "rand_augment"), ("image_size", 176)],
+)
+def test_images_on_the_device_are_not_augmented_by_the_host(name: str, value: Any) -> None:
+    config = changed(f"augment.{name}", value)
+    config_lib.validate(config)
+    config.data.residence = "device"
+    with pytest.raises(
+        ConfigError, match=rf"augment\.{name} is {value!r}, must be .* config\.data\.residence is 'device'"
+    ):
+        config_lib.validate(config)
+
+
 @pytest.mark.parametrize("name", ["model.width", "train.bach_size", "extra"])
 def test_a_field_that_does_not_exist_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=f"config has no field '{name}'"):

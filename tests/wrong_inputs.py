@@ -28,6 +28,15 @@ WRONG_VALUES = {
     "no checkpoints": (["--config.train.keep_checkpoints=0"], ["config.train.keep_checkpoints", "0", "≥ 1"]),
     "zero steps": (["--config.train.num_steps=0"], ["config.train.num_steps", "0", "an integer ≥ 1, or None"]),
     "two means": (["--config.data.mean=(0.5,0.5)"], ["config.data.mean", "(0.5, 0.5)", "a tuple of three"]),
+    "negative mixup": (["--config.augment.mixup=-1"], ["config.augment.mixup", "-1.0", "[0.001, 1000]"]),
+    "area above the image": (
+        ["--config.augment.erasing_area=(0.1,2.0)"],
+        ["config.augment.erasing_area", "(0.1, 2.0)", "0 < low ≤ high ≤ 1"],
+    ),
+    "mixup of one image": (
+        ["--config.augment.mixup=0.2", "--config.train.batch_size=1"],
+        ["config.augment.mixup", "0.2", "must be 0", "config.train.batch_size is 1"],
+    ),
     "no name": (["--config.data.name="], ["config.data.name", "''", "a non-empty string"]),
     "head rule": (
         ["--config.model.head_rule=wide"],
@@ -95,6 +104,10 @@ WRONG_VALUES = {
     "rate of a frozen backbone": (
         ["--config.train.frozen=backbone", "--config.optimizer.backbone_rate=0.1"],
         ["config.optimizer.backbone_rate", "is 0.1", "must be 1.0", "'backbone'"],
+    ),
+    "data too large for the devices": (
+        ["--config.data.residence=device", "--config.data.device_bytes=1000000"],
+        ["config.data.residence", "'device'", "3871560 bytes", "config.data.device_bytes allows 1000000"],
     ),
     "misspelt flag": (["--wrokdir=runs"], ["--wrokdir", "did you mean 'workdir'"]),
     "unknown flag": (["--xyzzy=1"], ["--xyzzy"]),

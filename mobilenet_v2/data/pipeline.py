@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import grain.python as grain
+import numpy as np
 from ml_collections import ConfigDict
 
 from mobilenet_v2.data.transforms import Augment, Preprocess
@@ -28,10 +29,19 @@ def training_batches(
       config: the whole config; `data`, `augment`, `seed` and `train.batch_size` matter here.
       process_index, process_count: this host, and how many share a global batch.
     """
-    shuffled = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
-    repeated = _Repeated(shuffled, config.augment.repeats) if config.augment.repeats > 1 else shuffled
-    examples = repeated.random_map(Augment.of(config))
+    examples = _shuffled(source, config).random_map(Augment.of(config))
     return _batched(examples, config, process_index, process_count)
+
+
+def training_places(
+    source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
+) -> grain.IterDataset:
+    """What the rows of `training_batches` are, without reading one.
+
+    Batches are {"index": int32 [B], of `source`; "position": uint32 [B], in the endless stream, modulo 2³²}.
+    """
+    places = _shuffled(range(len(source)), config).map_with_index(_place)
+    return _batched(places, config, process_index, process_count)
 
 
 def evaluation_batches(
@@ -41,6 +51,16 @@ def evaluation_batches(
     padded = _Padded(source, config.train.batch_size)
     examples = grain.MapDataset.source(padded).map(Preprocess.of(config.data))
     return _batched(examples, config, process_index, process_count)
+
+
+def _shuffled(source: Any, config: ConfigDict) -> grain.MapDataset:
+    """Epoch after epoch, each in an order of its own that the seed and the length of `source` decide."""
+    shuffled = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
+    return _Repeated(shuffled, config.augment.repeats) if config.augment.repeats > 1 else shuffled
+
+
+def _place(position: int, index: int) -> dict[str, Any]:
+    return {"index": np.int32(index), "position": np.uint32(position % 2**32)}
 
 
 def _batched(examples: Any, config: ConfigDict, process_index: int, process_count: int) -> grain.IterDataset:

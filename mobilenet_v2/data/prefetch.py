@@ -1,7 +1,7 @@
 """Host batches to device batches, a few steps ahead of the one that computes."""
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grain.python as grain
@@ -18,11 +18,18 @@ def to_devices(batch: dict[str, Any], sharding: jax.sharding.Sharding) -> Device
 class Prefetch:
     """Iterates over device batches and knows the data position after the last one *handed out*.
 
-    Transfers are asynchronous, so that while a step computes the next `depth` batches are on their way.
+    Transfers are asynchronous, so that while a step computes the next `depth` batches are on their way. `complete`,
+    where given, is what makes a batch of the rows that were transferred.
     """
 
-    def __init__(self, batches: grain.DatasetIterator, sharding: jax.sharding.Sharding, depth: int = 2):
-        self._batches, self._sharding, self._depth = batches, sharding, depth
+    def __init__(
+        self,
+        batches: grain.DatasetIterator,
+        sharding: jax.sharding.Sharding,
+        depth: int = 2,
+        complete: Callable[[DeviceBatch], DeviceBatch] = lambda rows: rows,
+    ):
+        self._batches, self._sharding, self._depth, self._complete = batches, sharding, depth, complete
         self._ahead: collections.deque[tuple[DeviceBatch, dict[str, Any]]] = collections.deque()
         self.position = batches.get_state()
 
@@ -35,7 +42,8 @@ class Prefetch:
                 rows = next(self._batches)
             except StopIteration:
                 break
-            self._ahead.append((to_devices(rows, self._sharding), self._batches.get_state()))
+            batch = self._complete(to_devices(rows, self._sharding))
+            self._ahead.append((batch, self._batches.get_state()))
         if not self._ahead:
             raise StopIteration
         batch, self.position = self._ahead.popleft()

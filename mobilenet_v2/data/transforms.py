@@ -135,7 +135,7 @@ class Augment(grain.RandomMapTransform):
             image = preprocess.decode(element["image"], background)
         except ValueError:
             return preprocess.example(element, None)
-        fill = background if preprocess.channels == 3 else (_luma(background),)
+        fill = beyond_borders(background, preprocess.channels)
         image = self.crop(image, preprocess.size, preprocess.square, draws[_POLICY.stop :], fill)
         image = self._moved(image, draws[_GEOMETRY], fill)
         if self.colour is not None:
@@ -162,7 +162,7 @@ class Augment(grain.RandomMapTransform):
         return cv2.flip(image_SxSxC, 1).reshape(image_SxSxC.shape) if self.flip and mirror < 0 else image_SxSxC
 
 
-def _luma(colour: Sequence[int]) -> int:
-    """Grey of red, green and blue (ITU-R BT.601)."""
-    red, green, blue = colour
-    return round(0.299 * red + 0.587 * green + 0.114 * blue)
+def beyond_borders(background: Sequence[int], channels: int) -> tuple[int, ...]:
+    """A background of red, green and blue as pixels of so many channels: one is its grey (ITU-R BT.601)."""
+    red, green, blue = background
+    return (red, green, blue) if channels == 3 else (round(0.299 * red + 0.587 * green + 0.114 * blue),)

@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2 import reporting
 from mobilenet_v2.config import validate
-from mobilenet_v2.data.pipeline import training_batches
+from mobilenet_v2.data.pipeline import training_batches, training_places
 from mobilenet_v2.data.prefetch import Prefetch
+from mobilenet_v2.data.resident import gathering, hold
 from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.models import cost
 from mobilenet_v2.training import checkpoint, metrics, run_directory, sharding, warm_start
@@ -65,17 +66,7 @@ def _train(
     state: TrainState = setup.create_state(arrays) if restored is None else restored.state
     fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0, "position": None}
     extra = fresh if restored is None else restored.extra
-    batches = iter(
-        training_batches(
-            setup.splits["train"],
-            config,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-    )
-    if extra["position"] is not None:
-        batches.set_state(extra["position"])
-    prefetched = Prefetch(batches, sharding.split_rows(setup.mesh))
+    prefetched = _batches(setup, extra["position"])
     start = int(state.step)
     clock = time.monotonic() - extra["seconds"]
     with Writers(folder, setup.total_steps, start) as writers, interruption() as interrupted:
@@ -101,6 +92,20 @@ def _train(
         if "test" in setup.splits:
             scores["test"] = _evaluate(setup, state, "test")
     return _result(setup, scores, seconds=time.monotonic() - clock)
+
+
+def _batches(setup: Setup, position: Any) -> Prefetch:
+    """The training split from `position` on, or from its start."""
+    source, config, rows = setup.splits["train"], setup.config, sharding.split_rows(setup.mesh)
+    hosts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    resident = config.data.residence == "device"
+    batches = iter((training_places if resident else training_batches)(source, config, **hosts))
+    if position is not None:
+        batches.set_state(position)
+    if not resident:
+        return Prefetch(batches, rows)
+    examples = hold(source, config, sharding.replicated(setup.mesh))
+    return Prefetch(batches, rows, complete=gathering(examples, config, rows))
 
 
 def _steps(

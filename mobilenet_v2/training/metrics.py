@@ -11,11 +11,26 @@ Sums = dict[str, float]
 
 
 def example_sums(
-    logits_BxK: jax.Array, label_B: jax.Array, mask_B: jax.Array, label_smoothing: float = 0.0
+    logits_BxK: jax.Array,
+    label_B: jax.Array,
+    mask_B: jax.Array,
+    label_smoothing: float = 0.0,
+    *,
+    partner_label_B: jax.Array | None = None,
+    own_share_B: jax.Array | float = 1.0,
 ) -> dict[str, jax.Array]:
-    """Σ over the rows with mask 1: `loss` (nats), `correct`, `count`; and `unreadable`, the rows with mask 0."""
+    """Σ over the rows with mask 1: `loss` (nats), `correct`, `count`; and `unreadable`, the rows with mask 0.
+
+    Of rows mixed from two images, λ = `own_share_B`, the loss is that of the target λ · own + (1 − λ) · partner's, both
+    smoothed; and a prediction is correct by the share of the image it names, as Zhang et al. (2018) count.
+    """
     losses_B = cross_entropy(logits_BxK, label_B, label_smoothing)
     correct_B = jnp.argmax(logits_BxK, axis=-1) == label_B
+    if partner_label_B is not None:
+        partner_losses_B = cross_entropy(logits_BxK, partner_label_B, label_smoothing)
+        losses_B = own_share_B * losses_B + (1 - own_share_B) * partner_losses_B
+        partner_correct_B = jnp.argmax(logits_BxK, axis=-1) == partner_label_B
+        correct_B = own_share_B * correct_B + (1 - own_share_B) * partner_correct_B
     return {
         # `where`, because 0 · NaN would be NaN.
         "loss": jnp.sum(jnp.where(mask_B > 0, losses_B, 0.0)),

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2.config import validate, validate_classes, validate_topology
 from mobilenet_v2.data.pipeline import steps_of
+from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.sources import Dataset, open_dataset
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.training import sharding
@@ -77,6 +78,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     dataset = open_dataset(config.data.name, config.data.data_dir)
     validate_classes(config, dataset.num_classes)
     splits = open_splits(config, dataset, ("train", "validation", "test"))
+    check_residence(splits["train"], config)
     total_steps, steps_per_epoch = steps_of(splits["train"], config)
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)

@@ -6,7 +6,6 @@ norm, as black images, because a masked mean would cost every step something for
 """
 
 import functools
-import zlib
 from typing import Any
 
 import jax
@@ -15,12 +14,14 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from mobilenet_v2.training import mixing
 from mobilenet_v2.training.frozen import trained
 from mobilenet_v2.training.metrics import example_sums
 from mobilenet_v2.training.optimizer import effective_ema_decay, update_ema
+from mobilenet_v2.training.random_keys import named_key
 from mobilenet_v2.training.state import TrainState
 
-Batch = dict[str, jax.Array]
+Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
 
 
@@ -47,6 +48,7 @@ def train_step(
       The next state; and sums, see `metrics.example_sums`, with `gradient_norm`, `nonfinite` and `steps`.
     """
     rng = jax.random.fold_in(rng, state.step)
+    batch = mixing.with_mixture(batch, rng, config.augment)
     gradients, batch_stats, sums = _accumulate(state, batch, rng, model, config)
     before = trained(state.params, config.train.frozen)
     updates, opt_state = optimizer.update(gradients, state.opt_state, before)
@@ -92,11 +94,6 @@ def global_norm(tree: Any) -> jax.Array:
     return jnp.sqrt(dot(squares, jnp.ones_like(squares), 1))
 
 
-def named_key(rng: jax.Array, name: str) -> jax.Array:
-    """A key for one use of randomness, independent of the others'."""
-    return jax.random.fold_in(rng, zlib.crc32(name.encode()))
-
-
 def _accumulate(
     state: TrainState, batch: Batch, rng: jax.Array, model: nn.Module, config: ConfigDict
 ) -> tuple[Any, Any, Metrics]:
@@ -107,12 +104,13 @@ def _accumulate(
     def loss(params: Any, batch_stats: Any, micro: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Any, Metrics]]:
         logits, updated = model.apply(
             {"params": {**state.params, **params}, "batch_stats": batch_stats},
-            normalize(micro["image"], config),
+            mixing.mixed_images(micro, functools.partial(normalize, config=config)),
             train=True,
             mutable=["batch_stats"],
             rngs={"dropout": named_key(key, "dropout")},
         )
-        sums = example_sums(jnp.asarray(logits), micro["label"], micro["mask"], config.train.label_smoothing)
+        smoothing, mixture = config.train.label_smoothing, mixing.mixed_labels(micro)
+        sums = example_sums(jnp.asarray(logits), micro["label"], micro["mask"], smoothing, **mixture)
         return sums["loss"] / total, (updated["batch_stats"], sums)
 
     params = trained(state.params, config.train.frozen)

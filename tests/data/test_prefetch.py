@@ -53,6 +53,11 @@ def test_all_batches_come_in_order_and_then_it_ends(depth: int) -> None:
         next(batches)
 
 
+def test_batches_are_completed_on_their_devices() -> None:
+    doubled = Prefetch(Counting(3), one_device(), complete=lambda rows: {"label": rows["label"] * 2})
+    assert [int(batch["label"][0]) for batch in doubled] == [0, 2, 4]
+
+
 def test_no_batches_end_at_once() -> None:
     assert list(prefetch(Counting(0))) == []
 

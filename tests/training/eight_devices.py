@@ -11,6 +11,8 @@ from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
 from configs import digits
+from mobilenet_v2.data.prefetch import to_devices
+from mobilenet_v2.data.resident import gathering
 from mobilenet_v2.training import sharding
 from mobilenet_v2.training.setup import make_setup
 from tests.models.random_networks import QUICK, images, random_variables, small
@@ -20,7 +22,7 @@ from tests.models.random_networks import train as train_network
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
-def tiny(data_dir: str, accumulation_steps: int) -> ConfigDict:
+def tiny(data_dir: str, accumulation_steps: int, mixes: bool) -> ConfigDict:
     config = digits.get_config()
     config.model.update(width_multiplier=0.25, head_channels=32)
     config.model.stages = ((1, 8, 1, 1), (2, 8, 2, 2))
@@ -29,6 +31,8 @@ def tiny(data_dir: str, accumulation_steps: int) -> ConfigDict:
     # Adam would blow up what rounding leaves of a gradient that is zero.
     config.optimizer.update(name="rmsprop", learning_rate=0.045, decay=0.9, epsilon=1.0, weight_decay=4e-5)
     config.optimizer.update(warmup_epochs=0.0, schedule="constant")
+    if mixes:
+        config.augment.update(mixup=0.8, cutmix=1.0, erasing=0.5)
     return config
 
 
@@ -56,7 +60,7 @@ def train(config: ConfigDict, mesh: Mesh) -> tuple[dict[str, Any], list[str]]:
         state, sums = compiled(state, batch, rng)
         losses.append(sums["loss"])
     tree = {"loss": losses, "params": state.params, "batch_stats": state.batch_stats, "ema": state.ema_variables}
-    return jax.device_get(tree), [name for name in COLLECTIVES if f" {name}(" in text or f" {name}-start(" in text]
+    return jax.device_get(tree), collectives(text)
 
 
 def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -82,10 +86,29 @@ def fused_against_plain(mesh: Mesh) -> float:
         return distance_of_trees(jax.device_get(step(variables, rows)), jax.device_get(plain))
 
 
+def gather(data_dir: str, mesh: Mesh) -> tuple[dict[str, np.ndarray], list[str]]:
+    """A batch augmented on `mesh`, and what its devices exchange for it."""
+    config = tiny(data_dir, 1, False)
+    random = np.random.default_rng(0)
+    examples = to_devices(
+        {"image": random.integers(0, 256, (50, 8, 8, 3), np.uint8), "label": np.arange(50, dtype=np.int32)},
+        sharding.replicated(mesh),
+    )
+    places = {"index": random.integers(0, 50, 32).astype(np.int32), "position": np.arange(32, dtype=np.uint32)}
+    rows = to_devices(places, sharding.split_rows(mesh))
+    gathered = gathering(examples, config, sharding.split_rows(mesh))
+    text = gathered.func.lower(examples, rows).compile().as_text()
+    return jax.device_get(gathered(rows)), collectives(text)
+
+
+def collectives(text: str) -> list[str]:
+    return [name for name in COLLECTIVES if f" {name}(" in text or f" {name}-start(" in text]
+
+
 def main(data_dir: str) -> None:
     devices, report = jax.devices(), []
-    for accumulation_steps in (1, 2):
-        config = tiny(data_dir, accumulation_steps)
+    for accumulation_steps, mixes in ((1, False), (2, False), (2, True)):
+        config = tiny(data_dir, accumulation_steps, mixes)
         one, alone = train(config, Mesh(devices[:1], ("data",), axis_types=(AxisType.Auto,)))
         eight, together = train(config, Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
         apart = jax.tree.leaves_with_path(jax.tree.map(distance, eight, one))
@@ -97,8 +120,16 @@ def main(data_dir: str) -> None:
                 "apart": {jax.tree_util.keystr(path): value for path, value in apart},
             }
         )
-    fused = fused_against_plain(Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
-    print(json.dumps({"devices": len(devices), "runs": report, "fused_against_plain": fused}))
+    all_devices, one_device = (Mesh(some, ("data",), axis_types=(AxisType.Auto,)) for some in (devices, devices[:1]))
+    (ours, exchanged), (alone, _) = gather(data_dir, all_devices), gather(data_dir, one_device)
+    summary = {
+        "devices": len(devices),
+        "runs": report,
+        "fused_against_plain": fused_against_plain(all_devices),
+        "gathered_alike": all(np.array_equal(ours[name], alone[name]) for name in ours),
+        "collectives_of_gathering": exchanged,
+    }
+    print(json.dumps(summary))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     assert events == [*trained, ("validation", 8), ("train", 10), ("train", 12), ("validation", 12)]
 
 
-def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("residence", ["host", "device"])
+def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path, residence: str) -> None:
+    tiny_config.data.residence = residence
     tiny_config.train.num_steps = 120
     tiny_config.optimizer.learning_rate = 0.02
     loop.run(tiny_config, str(tmp_path / "run"))
@@ -140,9 +142,11 @@ def test_a_few_unreadable_training_images_are_counted_and_left_out(
     assert 0 < counted < 12 * 16 * 0.3
 
 
+@pytest.mark.parametrize("residence", ["host", "device"])
 def test_interrupted_between_rows_the_sums_go_on(
-    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, residence: str
 ) -> None:
+    tiny_config.data.residence = residence
     tiny_config.train.update(log_every=3, checkpoint_every=4, evaluate_every=8)
     loop.run(tiny_config, str(tmp_path / "whole"))
 

@@ -35,6 +35,31 @@ def test_masked_rows_count_in_no_mean(garbage: float, smoothing: float) -> None:
     assert (sums["unreadable"], alone["unreadable"]) == (2, 0)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_mixed_rows_are_scored_against_both_labels_by_share(smoothing: float) -> None:
+    partner, share = np.roll(LABELS, 1), np.asarray([0.0, 0.2, 0.5, 0.7, 1.0, 0.9], np.float32)
+    mask = np.asarray([1, 1, 0, 1, 1, 1], np.float32)
+    mixture = {"partner_label_B": jnp.asarray(partner), "own_share_B": jnp.asarray(share)}
+    sums = example_sums(jnp.asarray(LOGITS), LABELS, mask, smoothing, **mixture)
+    targets = share[:, None] * np.eye(5)[LABELS] + (1 - share[:, None]) * np.eye(5)[partner]
+    right = targets[np.arange(6), LOGITS.argmax(-1)]
+    targets = (1 - smoothing) * targets + smoothing / 5
+    np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-6)
+    losses = -(targets * np.log(softmax(LOGITS))).sum(-1)
+    assert float(sums["loss"]) == pytest.approx((losses * mask).sum(), rel=1e-5)
+    assert float(sums["correct"]) == pytest.approx((right * mask).sum(), rel=1e-5)
+    assert sums["count"] == 5
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_mass_of_mixed_labels_is_1(smoothing: float) -> None:
+    share = jnp.asarray([0.0, 0.2, 0.5, 0.7, 1.0, 0.9])
+    mixture = {"partner_label_B": jnp.roll(LABELS, 1), "own_share_B": share}
+    # The gradient by the logits is softmax − target, and softmax has mass 1.
+    gradient = jax.grad(lambda logits: example_sums(logits, LABELS, jnp.ones(6), smoothing, **mixture)["loss"])
+    np.testing.assert_allclose(gradient(jnp.asarray(LOGITS)).sum(-1), 0, atol=1e-6)
+
+
 def test_masked_rows_have_no_gradient() -> None:
     mask = np.asarray([1, 0, 1, 1, 0, 1], np.float32)
     gradient = jax.grad(lambda logits: example_sums(logits, LABELS, mask, 0.1)["loss"])(jnp.asarray(LOGITS))

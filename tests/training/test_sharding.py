@@ -29,7 +29,7 @@ def report(data_dir: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(params=[0, 1], ids=["whole batches", "two micro-batches"])
+@pytest.fixture(params=[0, 1, 2], ids=["whole batches", "two micro-batches", "two micro-batches, mixed"])
 def run(report: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
     assert report["devices"] == 8
     return report["runs"][request.param]
@@ -40,13 +40,19 @@ def test_eight_devices_train_as_one_does(run: dict[str, Any]) -> None:
     assert {name: value for name, value in run["apart"].items() if not value < 1e-5} == {}
 
 
-def test_devices_exchange_sums_and_nothing_else(run: dict[str, Any]) -> None:
-    assert run["collectives_of_all"] == ["all-reduce"]
-    assert run["collectives_of_one"] == []
+def test_devices_exchange_sums_and_one_row_where_images_are_mixed(report: dict[str, Any]) -> None:
+    exchanged = [run["collectives_of_all"] for run in report["runs"]]
+    assert exchanged == [["all-reduce"], ["all-reduce"], ["all-reduce", "collective-permute"]]
+    assert [run["collectives_of_one"] for run in report["runs"]] == [[]] * 3
 
 
 def test_fused_blocks_split_over_devices_are_the_plain_layers(report: dict[str, Any]) -> None:
     assert report["fused_against_plain"] <= 1e-10
+
+
+def test_devices_that_hold_the_data_exchange_nothing_for_a_batch(report: dict[str, Any]) -> None:
+    assert report["gathered_alike"] is True
+    assert report["collectives_of_gathering"] == []
 
 
 def test_the_mesh_has_every_device_on_its_one_axis() -> None:

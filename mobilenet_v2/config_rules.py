@@ -1,0 +1,170 @@
+"""The rules between config fields: what each may be alone is in `config_fields.py`."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mobilenet_v2.config_fields import (
+    AUGMENTED_ON_HOST,
+    SEPARABLE_STAGE_COLUMNS,
+    SEPARABLE_STAGE_FIELDS,
+    STAGE_COLUMNS,
+    STAGE_FIELDS,
+    WITHOUT_ABLATION,
+    Field,
+)
+from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.models.layers import head_channels
+
+
+def check_model(config: ConfigDict) -> None:
+    """Strides against the image, the head against the divisor, no ablation of MobileNetV1.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    model = config.model
+    strides = {
+        "stages": _validated_strides("stages", model.stages, STAGE_FIELDS, STAGE_COLUMNS),
+        "separable_stages": _validated_strides(
+            "separable_stages", model.separable_stages, SEPARABLE_STAGE_FIELDS, SEPARABLE_STAGE_COLUMNS
+        ),
+    }
+    rows = "separable_stages" if model.name == "mobilenet_v1" else "stages"
+    stride = math.prod([model.stem_stride, *strides[rows]])
+    if model.output_stride is not None:
+        stride = min(stride, model.output_stride)
+    for section in ("data", "augment"):
+        size = config[section].image_size
+        if size is not None and size < stride:
+            raise ConfigError(
+                f"config.{section}.image_size is {size}, must be at least {stride}, the product of "
+                f"config.model.stem_stride and the strides of config.model.{rows}"
+            )
+    if model.name == "mobilenet_v1":
+        _refuse_ablations(config)
+        return
+    head_width = head_channels(model.head_channels, model.width_multiplier, model.head_rule)
+    if head_width < model.channel_divisor:
+        raise ConfigError(
+            f"config.model.head_channels is {model.head_channels}, which head_rule {model.head_rule!r} scales to "
+            f"{head_width:g}, must come to at least config.model.channel_divisor, {model.channel_divisor}"
+        )
+
+
+def _validated_strides(name: str, rows: Any, fields: Mapping[str, Field], columns: str) -> list[int]:
+    """The strides of a table of stages, each row of which is as `fields` say."""
+    for index, row in enumerate(rows):
+        if len(row) != len(fields):
+            raise ConfigError(f"config.model.{name}[{index}] is {row!r}, must be ({columns})")
+        for (column, field), value in zip(fields.items(), row, strict=True):
+            if not field.accepts(value):
+                raise ConfigError(f"config.model.{name}[{index}] has {column} {value!r}, must be {field.allowed}")
+    return [row[-1] for row in rows]
+
+
+def _refuse_ablations(config: ConfigDict) -> None:
+    for name, plain in WITHOUT_ABLATION.items():
+        if config.model[name] != plain:
+            raise ConfigError(
+                f"config.model.{name} is {config.model[name]!r}, must be {plain!r} where config.model.name is "
+                f"{config.model.name!r}, which has no such thing"
+            )
+
+
+def check_data(config: ConfigDict) -> None:
+    """Numbers a channel, and what is cut from what.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    for name in ("mean", "std"):
+        if len(config.data[name]) != config.data.channels:
+            raise ConfigError(
+                f"config.data.{name} is {config.data[name]!r}, must have as many numbers as "
+                f"config.data.channels, {config.data.channels}"
+            )
+    data = config.data
+    if data.resize.startswith("shorter_side") and (data.resize_size or data.image_size) < data.image_size:
+        raise ConfigError(
+            f"config.data.resize_size is {data.resize_size}, must be at least config.data.image_size, "
+            f"{data.image_size}, which is cut from it"
+        )
+
+
+def check_augmentation(config: ConfigDict) -> None:
+    """What a crop, an order of colours, a policy and a residence can do.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    augment, data = config.augment, config.data
+    if data.residence == "device":
+        _check_residence(config)
+    size = augment.image_size or data.image_size
+    if augment.crop == "padded" and augment.crop_padding >= size:
+        raise ConfigError(
+            f"config.augment.crop_padding is {augment.crop_padding}, must be less than the image's {size} pixels: some "
+            "crops would lie wholly in the padding"
+        )
+    cut = augment.crop in ("evaluation", "padded") and data.resize.startswith("shorter_side")
+    if cut and (data.resize_size or size) < size:
+        raise ConfigError(
+            f"config.augment.image_size is {size}, must be at most config.data.resize_size, {data.resize_size}, from "
+            f"which config.augment.crop {augment.crop!r} cuts it"
+        )
+    for name in ("contrast", "hue"):
+        if augment.colour_order == "slim_fast" and augment[name]:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]!r}, must be 0 where config.augment.colour_order is "
+                f"'slim_fast', which has brightness and saturation alone"
+            )
+    for name, plain in {"policy_magnitude_std": 0, "policy_probability": 1}.items():
+        if augment.policy != "rand_augment" and augment[name] != plain:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]!r}, must be {plain} where config.augment.policy is "
+                f"{augment.policy!r}, which has no such thing"
+            )
+
+
+def _check_residence(config: ConfigDict) -> None:
+    """What training data that lie on the device can't be augmented by."""
+    for name, plain in AUGMENTED_ON_HOST.items():
+        if config.augment[name] != plain:
+            raise ConfigError(
+                f"config.augment.{name} is {config.augment[name]!r}, must be {plain!r} where config.data.residence is "
+                "'device', where images are decoded and cut once"
+            )
+
+
+def check_training(config: ConfigDict) -> None:
+    """Counts that must divide each other, and what can train.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    train = config.train
+    if train.evaluate_every % train.checkpoint_every:
+        raise ConfigError(
+            f"config.train.evaluate_every is {train.evaluate_every}, must be a multiple of "
+            f"config.train.checkpoint_every, {train.checkpoint_every}: a state is saved before it is scored"
+        )
+    if train.batch_size % train.accumulation_steps:
+        raise ConfigError(
+            f"config.train.accumulation_steps is {train.accumulation_steps}, must divide "
+            f"config.train.batch_size, {train.batch_size}"
+        )
+    if train.frozen == "backbone" and config.optimizer.backbone_rate != 1:
+        raise ConfigError(
+            f"config.optimizer.backbone_rate is {config.optimizer.backbone_rate}, must be 1.0 where "
+            f"config.train.frozen is {train.frozen!r}: nothing of it trains"
+        )
+    for name in ("mixup", "cutmix"):
+        if config.augment[name] and train.batch_size <= config.augment.repeats:
+            raise ConfigError(
+                f"config.augment.{name} is {config.augment[name]}, must be 0 where config.train.batch_size is "
+                f"{train.batch_size} and config.augment.repeats {config.augment.repeats}: an image is mixed with "
+                "another of its batch"
+            )
