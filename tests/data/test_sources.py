@@ -40,14 +40,14 @@ def test_an_unknown_data_set_gets_the_nearest_known_one(name: str, closest: str,
         open_dataset(name, data_dir)
 
 
-@pytest.mark.parametrize("name", ["mnist", "mnist:3.0.1", "imagenette/320px"])
+@pytest.mark.parametrize("name", ["mnist", "mnist:3.0.1", "imagenet2012_subset/1pct", "imagenet2012:5.0.0"])
 def test_a_data_set_that_is_not_prepared_gets_the_command_that_prepares_it(name: str, data_dir: str) -> None:
     with pytest.raises(DataError) as caught:
         open_dataset(name, data_dir)
     assert f"tfds build {name} --file_format=array_record --data_dir={data_dir}" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["mnist:99.0.0", "imagenette/nothing"])
+@pytest.mark.parametrize("name", ["mnist:99.0.0", "cifar10:3.0.1", "imagenette/nothing"])
 def test_a_version_or_config_that_does_not_exist_is_named(name: str, data_dir: str) -> None:
     with pytest.raises(DataError) as caught:
         open_dataset(name, data_dir)
