@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mobilenet_v2 import command_line
 from mobilenet_v2.config import validate
-from mobilenet_v2.data.builders.image_folder import UNREADABLE, ImageFolder, left_out
+from mobilenet_v2.data.builders.image_folder import UNREADABLE, ImageFolder, layout_of, left_out
 from mobilenet_v2.data.sources import Dataset, open_dataset
 
 _SHOWN = 10  # classes in the table
@@ -48,7 +48,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     }
     if isinstance(builder, ImageFolder):
         described["unreadable"] = left_out(builder)
-        described["other_files"] = list(builder.builder_config.layout.other_files)
+        described["other_files"] = list(layout_of(builder.builder_config).other_files)
     return described
 
 

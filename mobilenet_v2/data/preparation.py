@@ -46,6 +46,10 @@ def prepared(make_builder: Callable[[], Any], manual_dir: str | None = None) -> 
                     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
                     builder.download_and_prepare(download_config=config)
     except _FAILURES as error:
+        # TFDS has removed its own folder, and leaves those above it.
+        for folder in (builder.data_path.parent, root / builder.name):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"data set {builder.name!r} can't be prepared in {root}: {reason}") from error
     return builder

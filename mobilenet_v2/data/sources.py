@@ -92,7 +92,9 @@ def _open_ours(name: str, data_dir: str | None, folder: str | None, skip_unreada
     base, config, _ = _parse(name)
     arguments: dict[str, Any] = {"data_dir": data_dir, "file_format": FORMAT, "config": config}
     if base == ImageFolder.name:
-        arguments["config"] = folder_config(folder or "", skip_unreadable)
+        if not folder:
+            raise DataError(f"data set {name!r} needs the folder of its pictures")
+        arguments["config"] = folder_config(folder, skip_unreadable)
     try:
         builder = prepared(lambda: BUILDERS[base](**arguments), manual_dir=folder)
     except (ValueError, AssertionError) as error:

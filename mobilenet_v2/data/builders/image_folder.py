@@ -31,6 +31,8 @@ _NAMED = 3  # unreadable files in an error
 class FolderConfig(tfds.core.BuilderConfig):
     """One version of a folder."""
 
+    name: str = ""
+    description: str | None = None
     # TFDS logs a config whole.
     listing: Listing | None = dataclasses.field(default=None, repr=False)
     layout: Layout | None = dataclasses.field(default=None, repr=False)
@@ -73,7 +75,7 @@ class ImageFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(),
-                    "label": tfds.features.ClassLabel(names=_layout(self.builder_config).class_names),
+                    "label": tfds.features.ClassLabel(names=layout_of(self.builder_config).class_names),
                     "file_name": tfds.features.Text(),
                 }
             ),
@@ -83,7 +85,7 @@ class ImageFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # nothing to download
         self._unreadable: list[str] = []
-        splits = _layout(self.builder_config).splits
+        splits = layout_of(self.builder_config).splits
         return {split: self._generate_examples(split, pictures) for split, pictures in splits.items()}
 
     def _generate_examples(self, split: str, pictures: dict[str, int]) -> Iterator[tuple[bytes, dict[str, Any]]]:
@@ -133,7 +135,8 @@ def _listing(config: FolderConfig) -> Listing:
     return config.listing
 
 
-def _layout(config: FolderConfig) -> Layout:
+def layout_of(config: FolderConfig) -> Layout:
+    """Which picture is of which split and class."""
     assert config.layout is not None
     return config.layout
 

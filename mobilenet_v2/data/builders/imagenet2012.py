@@ -42,7 +42,7 @@ class Imagenet2012(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         # The property `manual_dir` of TFDS says in many lines that there is none.
-        folder = pathlib.Path(dl_manager._manual_dir)
+        folder = pathlib.Path(str(dl_manager._manual_dir))
         for name in (_TRAIN, _VALIDATION):
             if not (folder / name).is_file():
                 raise FileNotFoundError(

@@ -20,6 +20,8 @@ from tensorflow_datasets.core.download import checksums
 class ImagenetteConfig(tfds.core.BuilderConfig):
     """One size of one split; `folder` is its archive's name, and the folder within."""
 
+    name: str = ""
+    description: str | None = None
     folder: str = ""
 
 
