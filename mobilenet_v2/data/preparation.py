@@ -3,11 +3,10 @@
 import contextlib
 import fcntl
 import io
+import os
 import pathlib
 import shutil
 import sys
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from mobilenet_v2.errors import DataError
 
 FORMAT = "array_record"
-_FAILURES = (OSError, EOFError, tarfile.TarError, zlib.error, tfds.download.DownloadError, NonMatchingChecksumError)
+_FAILURES = (OSError, tfds.download.DownloadError, NonMatchingChecksumError)
 
 
 def prepared(make_builder: Callable[[], Any], manual_dir: str | None = None) -> Any:
@@ -46,12 +45,13 @@ def prepared(make_builder: Callable[[], Any], manual_dir: str | None = None) -> 
                     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
                     builder.download_and_prepare(download_config=config)
     except _FAILURES as error:
-        # TFDS has removed its own folder, and leaves those above it.
-        for folder in (builder.data_path.parent, root / builder.name):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"data set {builder.name!r} can't be prepared in {root}: {reason}") from error
+    finally:
+        # Where it failed, TFDS has removed its own folder, and leaves those above it.
+        for folder in (builder.data_path.parent, root / builder.name):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
     return builder
 
 

@@ -95,10 +95,14 @@ def _open_ours(name: str, data_dir: str | None, folder: str | None, skip_unreada
         if not folder:
             raise DataError(f"data set {name!r} needs the folder of its pictures")
         arguments["config"] = folder_config(folder, skip_unreadable)
-    try:
-        builder = prepared(lambda: BUILDERS[base](**arguments), manual_dir=folder)
-    except (ValueError, AssertionError) as error:
-        raise _cannot_open(name, error) from error
+
+    def make() -> Any:
+        try:
+            return BUILDERS[base](**arguments)
+        except (ValueError, AssertionError) as error:
+            raise _cannot_open(name, error) from error
+
+    builder = prepared(make, manual_dir=folder)
     if isinstance(builder, ImageFolder):
         left_out(builder)
     return builder

@@ -6,7 +6,6 @@ folder.
 """
 
 import io
-import tarfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +13,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
+
+from mobilenet_v2.data.builders.archives import open_tar, read_member
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _SIDE = 32
@@ -63,13 +64,9 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def _read(archive: str, names: Sequence[str]) -> Iterator[np.ndarray]:
     """Records uint8 [N, 3073] of each of the files; raises OSError for a file that is missing or cut short."""
-    with tarfile.open(archive, "r:*") as tar:
+    with open_tar(archive, "r:*") as tar:
         for name in names:
-            try:
-                member = tar.extractfile(f"cifar-10-batches-bin/{name}")
-            except KeyError as error:
-                raise OSError(f"{archive} holds no {name}") from error
-            encoded = member.read() if member else b""
+            encoded = read_member(tar, f"cifar-10-batches-bin/{name}")
             if not encoded or len(encoded) % _RECORD:
                 raise OSError(f"{archive} holds {len(encoded)} bytes of {name}, must be a multiple of {_RECORD}")
             yield np.frombuffer(encoded, np.uint8).reshape(-1, _RECORD)

@@ -15,6 +15,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from mobilenet_v2.data.builders.archives import open_tar, read_member
+
 _TRAIN, _VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 _VALIDATION_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
@@ -62,32 +64,25 @@ class Imagenet2012(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def _training(path: pathlib.Path, synsets: Sequence[str]) -> Iterator[tuple[str, bytes, str]]:
     """(file name, bytes, synset) from an archive of archives, one a class."""
     known = set(synsets)
-    with tarfile.open(path, "r:") as outer:
+    with open_tar(path, "r:") as outer:
         for synset_tar in outer:
             synset = synset_tar.name.removesuffix(".tar")
             if synset not in known:
                 raise OSError(f"{path} holds {synset_tar.name!r}, must be archives of the 1,000 synsets")
-            with tarfile.open(fileobj=outer.extractfile(synset_tar), mode="r:") as inner:
+            with open_tar(path / synset_tar.name, "r:", outer.extractfile(synset_tar)) as inner:
                 for member in inner:
-                    yield member.name, _bytes(inner, member), synset
+                    yield member.name, read_member(inner, member), synset
 
 
 def _validation(path: pathlib.Path) -> Iterator[tuple[str, bytes, str]]:
     """Likewise, the classes by the number in the name; TFDS brings the list."""
     labels = _table("validation_labels.txt").read_text().split()
-    with tarfile.open(path, "r:") as tar:
+    with open_tar(path, "r:") as tar:
         for member in filter(tarfile.TarInfo.isfile, tar):
             number = _VALIDATION_NAME.fullmatch(os.path.basename(member.name))
             if number is None or not 1 <= int(number[1]) <= len(labels):
                 raise OSError(f"{path} holds {member.name!r}, must be ILSVRC2012_val_00000001.JPEG … 00050000.JPEG")
-            yield number[0], _bytes(tar, member), labels[int(number[1]) - 1]
-
-
-def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    if file is None:
-        raise OSError(f"{tar.name} holds {member.name!r}, which is no file")
-    return file.read()
+            yield number[0], read_member(tar, member), labels[int(number[1]) - 1]
 
 
 def _table(name: str) -> Any:

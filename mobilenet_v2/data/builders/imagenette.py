@@ -8,12 +8,13 @@ folder.
 
 import dataclasses
 import pathlib
-import tarfile
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
+
+from mobilenet_v2.data.builders.archives import open_tar, read_member
 
 
 @dataclasses.dataclass
@@ -69,19 +70,13 @@ class Imagenette(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, archive: str, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
         found = False
-        with tarfile.open(archive, "r|*") as tar:  # A stream: seeking in a compressed file would unpack it again.
+        with open_tar(archive, "r|*") as tar:  # A stream: seeking in a compressed file would unpack it again.
             for member in tar:
                 path = pathlib.PurePosixPath(member.name)
                 if member.isfile() and str(path.parent.parent) == folder and path.suffix == ".JPEG":
                     if path.name.startswith("."):
                         continue
                     found = True
-                    yield path.name, {"image": _bytes(tar, member), "label": path.parent.name}
+                    yield path.name, {"image": read_member(tar, member), "label": path.parent.name}
         if not found:
             raise OSError(f"{archive} holds no {folder}/CLASS/NAME.JPEG")
-
-
-def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    assert file is not None  # It is for what is no file.
-    return file.read()
