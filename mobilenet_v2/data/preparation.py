@@ -30,7 +30,7 @@ def prepared(make_builder: Callable[[], Any], manual_dir: str | None = None) -> 
 
     Raises:
       DataError: what went wrong, in one line.
-      ImportError: if it can't be done without TensorFlow, which is not installed.
+      ImportError, TFDS's ExtractError: if it can't be done without TensorFlow, which is not installed.
     """
     builder = make_builder()
     if builder.is_prepared():

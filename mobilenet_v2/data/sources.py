@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.extractor import ExtractError
 
 from mobilenet_v2.data.builders import BUILDERS
 from mobilenet_v2.data.builders.image_folder import ImageFolder, folder_config, left_out
@@ -118,7 +119,8 @@ def _open_foreign(name: str, data_dir: str | None, prepare: bool) -> Any:
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format=FORMAT)
         if prepare and not builder.is_prepared():
-            with contextlib.suppress(ImportError):  # TensorFlow: the error below says so.
+            # Without TensorFlow encoding fails with the one, unpacking with the other; the error below says so.
+            with contextlib.suppress(ImportError, ExtractError):
                 builder = prepared(lambda: tfds.builder(name, data_dir=data_dir, file_format=FORMAT))
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError, OSError, ImportError) as error:
         raise _cannot_open(name, error) from error
