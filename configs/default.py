@@ -20,8 +20,10 @@ def get_config() -> ConfigDict:
     config.model = _model()
 
     config.data = ConfigDict()
-    config.data.name = "imagenet2012"  # a TensorFlow Datasets name; `digits` is our own
+    config.data.name = "imagenet2012"  # a TensorFlow Datasets name; `digits` and `image_folder` are our own
     config.data.data_dir = placeholder(str)  # None: TFDS_DATA_DIR or ~/tensorflow_datasets
+    config.data.folder = placeholder(str)  # of image_folder: pictures, or a .tar or .zip; of imagenet2012: its archives
+    config.data.skip_unreadable = False  # of image_folder: True leaves out what can't be read, False refuses it
     config.data.train_split = "train"  # any TFDS split expression
     config.data.validation_split = "validation"  # scored every `train.evaluate_every` steps
     config.data.test_split = placeholder(str)  # scored once, at the end; None: there is none

@@ -162,6 +162,8 @@ FIELDS = {
     "model.separable_stages": _rows(SEPARABLE_STAGE_COLUMNS),
     "data.name": _text(),
     "data.data_dir": _or_none(_text()),
+    "data.folder": _or_none(_text()),
+    "data.skip_unreadable": _boolean(),
     "data.train_split": _text(),
     "data.validation_split": _text(),
     "data.test_split": _or_none(_text()),

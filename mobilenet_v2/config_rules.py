@@ -1,6 +1,7 @@
 """The rules between config fields: what each may be alone is in `config_fields.py`."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,7 @@ def check_data(config: ConfigDict) -> None:
     Raises:
       ConfigError: names the fields that do not go together.
     """
+    _check_folder(config.data)
     for name in ("mean", "std"):
         if len(config.data[name]) != config.data.channels:
             raise ConfigError(
@@ -91,6 +93,25 @@ def check_data(config: ConfigDict) -> None:
         raise ConfigError(
             f"config.data.resize_size is {data.resize_size}, must be at least config.data.image_size, "
             f"{data.image_size}, which is cut from it"
+        )
+
+
+def _check_folder(data: ConfigDict) -> None:
+    """A folder of pictures belongs to a data set that is made from one."""
+    name = re.split("[/:]", data.name)[0]
+    if name == "image_folder" and data.folder is None:
+        raise ConfigError(
+            "config.data.folder is None, must be a folder of pictures where config.data.name is 'image_folder'"
+        )
+    if name not in ("image_folder", "imagenet2012") and data.folder is not None:
+        raise ConfigError(
+            f"config.data.folder is {data.folder!r}, must be None where config.data.name is {data.name!r}: folders are "
+            "for 'image_folder' and 'imagenet2012'"
+        )
+    if name != "image_folder" and data.skip_unreadable:
+        raise ConfigError(
+            f"config.data.skip_unreadable is True, must be False where config.data.name is {data.name!r}: it is for "
+            "'image_folder'"
         )
 
 

@@ -140,6 +140,22 @@ WRONG_TOOLS = {
         ["summary", CONFIG, "--config.model.width_multiplier=0"],
         ["config.model.width_multiplier", "0.0", "(0, 16]"],
     ),
+    "prepare without a config": (["prepare"], ["--config is missing"]),
+    "prepare of a wrong config": (["prepare", CONFIG, "--config.data.image_size=0"], ["config.data.image_size", "≥ 1"]),
+    "prepare of an unknown data set": (
+        ["prepare", CONFIG, "--config.data.name=digit"],
+        ["'digit'", "did you mean 'digits'"],
+    ),
+    "inspect_data without an output": (["inspect_data", CONFIG], ["--output is missing"]),
+    "inspect_data into no folder": (
+        ["inspect_data", CONFIG, "--output={tmp}/none/sheet.png"],
+        ["--output", "{tmp}/none/sheet.png", "in a folder that exists"],
+    ),
+    "inspect_data as a JPEG": (["inspect_data", CONFIG, "--output={tmp}/sheet.jpg"], ["sheet.jpg", "ending in .png"]),
+    "inspect_data of no pictures": (
+        ["inspect_data", CONFIG, "--output={tmp}/sheet.png", "--count=0"],
+        ["--count", "'0'", "an integer in 1 … 4096"],
+    ),
     "summary with a workdir": (["summary", CONFIG, "--workdir={tmp}/run"], ["unknown flag --workdir"]),
 }
 

@@ -147,6 +147,30 @@ def test_noise_and_probability_are_of_rand_augment_alone(policy: str, name: str,
 
 
 @pytest.mark.parametrize(
+    "fields, says",
+    [
+        ({"name": "image_folder"}, "data.folder is None, must be a folder of pictures"),
+        ({"folder": "mine"}, "data.folder is 'mine', must be None where config.data.name is 'digits'"),
+        ({"name": "cifar10:3.0.2", "folder": "mine"}, "must be None where config.data.name is 'cifar10:3.0.2'"),
+        ({"skip_unreadable": True}, "data.skip_unreadable is True, must be False where .* is 'digits'"),
+    ],
+)
+def test_a_folder_goes_with_the_data_sets_that_are_made_of_one(fields: dict[str, Any], says: str) -> None:
+    config = digits.get_config()
+    config.data.update(fields)
+    with pytest.raises(ConfigError, match=says):
+        config_lib.validate(config)
+
+
+def test_a_folder_of_pictures_or_of_imagenets_archives_is_accepted() -> None:
+    config = digits.get_config()
+    config.data.update(name="image_folder", folder="mine", skip_unreadable=True)
+    config_lib.validate(config)
+    config.data.update(name="imagenet2012", skip_unreadable=False)
+    config_lib.validate(config)
+
+
+@pytest.mark.parametrize(
     "name, value",
     [
         ("expansion_factor", 4),

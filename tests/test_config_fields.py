@@ -55,6 +55,8 @@ def test_the_table_of_fields_is_that_of_the_default_config() -> None:
         ("model.separable_stages", ()),
         ("data.name", ""),
         ("data.data_dir", ""),
+        ("data.folder", ""),
+        ("data.skip_unreadable", 1),
         ("data.train_split", None),
         ("data.image_size", 0),
         ("data.channels", 4),

@@ -84,6 +84,18 @@ WRONG_VALUES = {
         ["--config.data.name=mnist"],
         ["'mnist'", "not prepared", "tfds build mnist --file_format=array_record --data_dir="],
     ),
+    "pictures of no folder": (
+        ["--config.data.name=image_folder"],
+        ["config.data.folder", "None", "a folder of pictures", "'image_folder'"],
+    ),
+    "folder that does not exist": (
+        ["--config.data.name=image_folder", "--config.data.folder=none/pictures"],
+        ["config.data.folder", "'none/pictures'", "does not exist"],
+    ),
+    "folder of the digits": (
+        ["--config.data.folder=pictures"],
+        ["config.data.folder", "'pictures'", "must be None", "'digits'"],
+    ),
     "unknown split": (
         ["--config.data.train_split=training"],
         ["'training'", "train (1257), validation (270), test (270)"],

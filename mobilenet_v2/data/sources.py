@@ -2,19 +2,16 @@
 
 import contextlib
 import dataclasses
-import fcntl
-import io
 import pathlib
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.extractor import ExtractError
 
 from mobilenet_v2.data.builders import BUILDERS
+from mobilenet_v2.data.builders.image_folder import ImageFolder, folder_config, left_out
+from mobilenet_v2.data.preparation import FORMAT, prepared
 from mobilenet_v2.errors import DataError, nearest
-
-_FORMAT = "array_record"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,64 +45,93 @@ class Dataset:
         return source
 
 
-def open_dataset(name: str, data_dir: str | None = None) -> Dataset:
+def open_dataset(
+    name: str,
+    data_dir: str | None = None,
+    folder: str | None = None,
+    skip_unreadable: bool = False,
+    *,
+    prepare: bool = False,
+) -> Dataset:
     """Opens a TFDS data set that is prepared as ArrayRecord; prepares it first if it is one of ours.
 
     Args:
       name: a TFDS name, with `/config` and `:version` where wanted.
       data_dir: where TFDS keeps its data sets; None is TFDS's own default.
+      folder: of "image_folder", the pictures: see `picture_layout.read_layout`; of "imagenet2012", the two archives.
+      skip_unreadable: leave pictures out of "image_folder" that can't be read, instead of refusing it.
+      prepare: prepare TFDS's own data sets, too, as far as they need no TensorFlow.
 
     Raises:
       DataError: for a name that TFDS does not know, or a data set that is not prepared in `data_dir`, with the
-        command that prepares it; or one without images and class labels.
+        command that prepares it, or can't be; or one without images and class labels.
     """
-    builder = _prepared(BUILDERS[name], data_dir) if name in BUILDERS else _read_only(name, data_dir)
+    if _is_ours(name):
+        builder = _open_ours(name, data_dir, folder, skip_unreadable)
+    else:
+        builder = _open_foreign(name, data_dir, prepare)
     features = dict(builder.info.features or {})
     if "image" not in features or not isinstance(features.get("label"), tfds.features.ClassLabel):
         raise DataError(f"data set {name!r} has features {', '.join(features)}; needs 'image' and a class 'label'")
     return Dataset(builder, tuple(features["label"].names))
 
 
-def _prepared(builder_class: Any, data_dir: str | None) -> Any:
-    try:
-        builder = builder_class(data_dir=data_dir, file_format=_FORMAT)
-        if not builder.is_prepared():
-            # TFDS would print a dozen lines about a second's work.
-            quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-            with _lock(pathlib.Path(builder.data_dir_root)), quiet[0], quiet[1]:
-                builder = builder_class(data_dir=data_dir, file_format=_FORMAT)
-                builder.download_and_prepare()
-    except OSError as error:
-        raise DataError(
-            f"data set {builder_class.name!r} can't be prepared in {data_dir or 'the TFDS folder'}: {error}"
-        ) from error
+def _parse(name: str) -> tuple[str, str | None, str | None]:
+    """(name, config, version) of `name/config:version`."""
+    name, _, version = name.partition(":")
+    base, _, config = name.partition("/")
+    return base, config or None, version or None
+
+
+def _is_ours(name: str) -> bool:
+    """Whether this package prepares it: another version than ours is one that TFDS has prepared."""
+    base, _, version = _parse(name)
+    return base in BUILDERS and version in (None, str(BUILDERS[base].VERSION))
+
+
+def _open_ours(name: str, data_dir: str | None, folder: str | None, skip_unreadable: bool) -> Any:
+    base, config, _ = _parse(name)
+    arguments: dict[str, Any] = {"data_dir": data_dir, "file_format": FORMAT, "config": config}
+    if base == ImageFolder.name:
+        if not folder:
+            raise DataError(f"data set {name!r} needs the folder of its pictures")
+        arguments["config"] = folder_config(folder, skip_unreadable)
+
+    def make() -> Any:
+        try:
+            return BUILDERS[base](**arguments)
+        except (ValueError, AssertionError) as error:
+            raise _cannot_open(name, error) from error
+
+    builder = prepared(make, manual_dir=folder)
+    if isinstance(builder, ImageFolder):
+        left_out(builder)
     return builder
 
 
-def _read_only(name: str, data_dir: str | None) -> Any:
+def _open_foreign(name: str, data_dir: str | None, prepare: bool) -> Any:
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR)
-    base = re.split("[/:]", name)[0]
+    base = _parse(name)[0]
     known = [*BUILDERS, *tfds.list_builders(with_community_datasets=False)]
     # A data set that somebody prepared from code of their own is read from its files alone.
     if base not in known and not (root / base).is_dir():
         raise DataError(f"config.data.name is {name!r}, which is no data set that TFDS knows{nearest(base, known)}")
     try:
-        builder = tfds.builder(name, data_dir=data_dir, file_format=_FORMAT)
+        builder = tfds.builder(name, data_dir=data_dir, file_format=FORMAT)
+        if prepare and not builder.is_prepared():
+            # Without TensorFlow encoding fails with the one, unpacking with the other; the error below says so.
+            with contextlib.suppress(ImportError, ExtractError):
+                builder = prepared(lambda: tfds.builder(name, data_dir=data_dir, file_format=FORMAT))
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError, OSError, ImportError) as error:
-        raise DataError(f"config.data.name is {name!r}, which TFDS can't open: {str(error).splitlines()[0]}") from error
+        raise _cannot_open(name, error) from error
     if not builder.is_prepared():
         where = f" --data_dir={data_dir}" if data_dir else ""
         raise DataError(
             f"data set {name!r} is not prepared in {builder.data_dir_root}; prepare it once, where TensorFlow is "
-            f"installed: pip install tensorflow && tfds build {name} --file_format={_FORMAT}{where}"
+            f"installed: pip install tensorflow && tfds build {name} --file_format={FORMAT}{where}"
         )
     return builder
 
 
-@contextlib.contextmanager
-def _lock(folder: pathlib.Path) -> Iterator[None]:
-    """One process of this machine at a time: TFDS lets two preparations of a data set trip over each other."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _cannot_open(name: str, error: Exception) -> DataError:
+    return DataError(f"config.data.name is {name!r}, which TFDS can't open: {str(error).splitlines()[0]}")

@@ -75,7 +75,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     validate(config)
     mesh = sharding.make_mesh() if mesh is None else mesh
     validate_topology(config, mesh.size, jax.process_count())
-    dataset = open_dataset(config.data.name, config.data.data_dir)
+    dataset = open_dataset(config.data.name, config.data.data_dir, config.data.folder, config.data.skip_unreadable)
     validate_classes(config, dataset.num_classes)
     splits = open_splits(config, dataset, ("train", "validation", "test"))
     check_residence(splits["train"], config)
