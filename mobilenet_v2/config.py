@@ -18,6 +18,19 @@ def validate(config: ConfigDict) -> None:
       ConfigError: one line that names the field, its value and what is allowed; for an unknown field, the
         nearest known one.
     """
+    check_fields(config)
+    check_model(config)
+    check_data(config)
+    check_augmentation(config)
+    check_training(config)
+
+
+def check_fields(config: ConfigDict) -> None:
+    """Checks every field alone: its type and range.
+
+    Raises:
+      ConfigError: see `validate`.
+    """
     values = dict(flatten(config))
     for name in values:
         if name not in FIELDS:
@@ -27,10 +40,6 @@ def validate(config: ConfigDict) -> None:
             raise ConfigError(f"config.{name} is missing; it must be {field.allowed}")
         if not field.accepts(values[name]):
             raise ConfigError(f"config.{name} is {values[name]!r}, must be {field.allowed}")
-    check_model(config)
-    check_data(config)
-    check_augmentation(config)
-    check_training(config)
 
 
 def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:

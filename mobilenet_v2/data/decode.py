@@ -8,7 +8,9 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-_JPEG = b"\xff\xd8\xff"
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# From here on Pillow warns of a decompression bomb.
+_MAX_PIXELS = 89_478_485
 _EXIF_ORIENTATION = 0x0112
 # What brings pixels that were stored in orientation 2 … 8 upright (EXIF 2.3, §4.6.4).
 _UPRIGHT = {
@@ -20,8 +22,6 @@ _UPRIGHT = {
     7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
     8: lambda x: x[:, ::-1].swapaxes(0, 1),
 }
-
-
 _BLACK = (0, 0, 0)
 
 
@@ -37,8 +37,11 @@ def decode(
       exif_orientation: turn as the camera noted. The published ImageNet results leave pixels as they are stored.
 
     Raises:
-      ValueError: if it can't be read whole: a truncated file is not an image.
+      ValueError: if it is no image, ends early, or has more than 89 million pixels. A JPEG with damage that
+        libjpeg mends, stray bytes say, is read all the same, as by Pillow and torchvision.
     """
+    if _pixels(encoded) > _MAX_PIXELS:
+        raise ValueError(f"can't decode an image of {_pixels(encoded)} pixels, must be at most {_MAX_PIXELS}")
     image = _decode_jpeg(encoded, channels) if encoded[:3] == _JPEG else None
     if image is None:
         image = _decode_other(encoded, channels, background)
@@ -47,6 +50,19 @@ def decode(
     if exif_orientation:
         image = np.ascontiguousarray(_UPRIGHT.get(_orientation(encoded), lambda x: x)(image))
     return image
+
+
+def _pixels(encoded: bytes) -> int:
+    """Height × width that the header of a JPEG or PNG promises; 0 where there is none that can be read."""
+    if encoded[:8] == _PNG:
+        return int.from_bytes(encoded[16:20], "big") * int.from_bytes(encoded[20:24], "big")
+    if encoded[:3] != _JPEG:
+        return 0
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
+    except ValueError:
+        return 0
+    return int(height) * int(width)
 
 
 def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray | None:
@@ -88,5 +104,5 @@ def _orientation(encoded: bytes) -> int:
         return 1
     try:
         return int(Image.open(io.BytesIO(encoded)).getexif().get(_EXIF_ORIENTATION, 1))
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return 1

@@ -38,6 +38,7 @@ def resize_to_square(
         return scale(image_HxWxC, size, size, interpolation)
     if resize == "central_fraction":
         return scale(_central_fraction(image_HxWxC, crop_fraction), size, size, interpolation)
+    image_HxWxC = _not_too_long(image_HxWxC)
     height, width = _with_shorter_side(image_HxWxC.shape[:2], resize_size or size)
     scaled = scale(image_HxWxC, height, width, interpolation)
     top, left = (_half(side - size, resize) for side in (height, width))
@@ -80,6 +81,13 @@ def _with_shorter_side(sides: tuple[int, ...], shorter: int) -> tuple[int, int]:
     """(height, width) of which the shorter is so long; the longer one is rounded down."""
     height, width = sides
     return (shorter, int(shorter * width / height)) if height <= width else (int(shorter * height / width), shorter)
+
+
+def _not_too_long(image_HxWxC: np.ndarray) -> np.ndarray:
+    """The middle of an image that is over 32 times as long as wide: scaled whole it might not fit into memory."""
+    longest = 32 * min(image_HxWxC.shape[:2])
+    top, left = (max(0, (side - longest) // 2) for side in image_HxWxC.shape[:2])
+    return image_HxWxC[top : top + longest, left : left + longest]
 
 
 def _half(left_over: int, resize: str) -> int:

@@ -5,17 +5,16 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mobilenet_v2.config import validate, validate_topology
+from mobilenet_v2.config import check_fields, validate_topology
+from mobilenet_v2.config_rules import check_data
 from mobilenet_v2.data.sources import open_dataset
-from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.errors import ConfigError, WeightsError
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.training import metrics, sharding
 from mobilenet_v2.training.evaluation import evaluate_split
 from mobilenet_v2.training.setup import compiler_options, jit_eval_step, open_splits
-from mobilenet_v2.weights.load import Imported, with_classes
+from mobilenet_v2.weights.load import CLASSIFIER, Imported, class_count, with_classes
 from mobilenet_v2.weights.preprocessing import at_size
-
-_BACKGROUND = 1  # class more than the data set has
 
 
 def evaluate_imported(
@@ -23,9 +22,9 @@ def evaluate_imported(
 ) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
     """Loss and accuracy on the splits of `config.data` that are not trained on, and their examples, by use.
 
-    Of `config` only the data set, the batch size and the threads matter; but weights that don't say how images are
-    made ready for them take all of `config.data`. Of classes that are one more than the data set's, the first is taken
-    for the background and left out.
+    The network is the weights', and so is the preprocessing if they say it: size, resize and crop, mean, deviation.
+    What else is in `config.data` and the batch size are the config's. Of classes that are one more than the data set's,
+    the first is taken for the background and left out.
 
     Args:
       image_size: pixels, where it shall not be the source's usual one.
@@ -34,17 +33,20 @@ def evaluate_imported(
       ConfigError, DataError, WeightsError: if config, data set or weights don't go together.
     """
     config = preprocessed(config, imported.preprocessing, image_size)
-    validate(config)
+    check_fields(config)
+    check_data(config)
+    classes = class_count(imported.arrays)
+    if classes is None:
+        raise WeightsError(f"weights {name!r} have no classifier, must have one to be scored")
     mesh = sharding.make_mesh()
     dataset = open_dataset(config.data.name, config.data.data_dir)
     validate_topology(config, mesh.size, 1)
-    classes = imported.model.num_classes - dataset.num_classes
-    if classes not in (0, _BACKGROUND):
+    if classes not in (dataset.num_classes, dataset.num_classes + 1):
         raise ConfigError(
-            f"config.data.name is {config.data.name!r} with {dataset.num_classes} classes, must have the "
-            f"{imported.model.num_classes} classes of {name}"
+            f"config.data.name is {config.data.name!r} with {dataset.num_classes} classes, must have the {classes} "
+            f"classes of {name}"
         )
-    if classes == _BACKGROUND:
+    if classes > dataset.num_classes:
         imported = _without_background(imported, report)
     found = with_classes(name, imported, None, report=report)
     step = jit_eval_step(config, found.model, mesh, compiler_options(mesh))
@@ -59,6 +61,7 @@ def evaluate_imported(
 def preprocessed(config: ConfigDict, preprocessing: Preprocessing | None, image_size: int | None) -> ConfigDict:
     """A copy of `config` whose images are made ready so, at `image_size` pixels where that is given."""
     config = config.copy_and_resolve_references()
+    config.train.accumulation_steps = 1
     if preprocessing is None:
         if image_size is not None:
             config.data.image_size = image_size
@@ -72,8 +75,6 @@ def preprocessed(config: ConfigDict, preprocessing: Preprocessing | None, image_
 
 def _without_background(imported: Imported, report: Any) -> Imported:
     report("of the weights' classes the first, the background, is left out")
-    classifier = {
-        name: array[..., 1:] for name, array in imported.arrays.items() if name.startswith("params/classifier/")
-    }
+    classifier = {name: array[..., 1:] for name, array in imported.arrays.items() if name.startswith(CLASSIFIER)}
     model = imported.model.clone(num_classes=imported.model.num_classes - 1)
     return imported._replace(model=model, arrays={**imported.arrays, **classifier})

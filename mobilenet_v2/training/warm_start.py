@@ -119,7 +119,7 @@ def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:
     stem = arrays.get(_STEM)
     if channels != 1 or stem is None or stem.ndim != 4 or stem.shape[2] != 3:
         return arrays
-    notes.append("images are grey: the stem's kernel is summed over its 3 colours")
+    notes.append("images are grey: the stem's kernel is summed over its 3 colours, as if all had the same mean and std")
     return {**arrays, _STEM: stem.astype(np.float32).sum(axis=2, keepdims=True)}
 
 

@@ -104,6 +104,21 @@ def test_a_truncated_file_is_no_image(name: str) -> None:
         decode(data[: len(data) * 2 // 3])
 
 
+@pytest.mark.parametrize("exif_orientation", [False, True])
+def test_a_jpeg_whose_header_promises_a_huge_image_is_unreadable(exif_orientation: bool) -> None:
+    data = bytearray(encoded(rgb(), "JPEG"))
+    frame = data.index(b"\xff\xc0") + 5
+    data[frame : frame + 4] = (20000).to_bytes(2, "big") * 2
+    with pytest.raises(ValueError, match="of 400000000 pixels, must be at most 89478485"):
+        decode(bytes(data), exif_orientation=exif_orientation)
+
+
+def test_stray_bytes_in_a_jpeg_are_passed_over() -> None:
+    data = encoded(rgb(), "JPEG")
+    stray = data[:-2] + b"\0\0\0" + data[-2:]
+    np.testing.assert_array_equal(decode(stray), decode(data))
+
+
 def test_a_header_that_promises_more_than_opencv_takes_is_unreadable() -> None:
     png = bytearray(encoded(Image.fromarray(np.zeros((2, 2), np.uint8))))
     png[16:24] = (65536).to_bytes(4, "big") + (32768).to_bytes(4, "big")

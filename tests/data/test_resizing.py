@@ -87,6 +87,15 @@ def test_half_a_pixel_left_over_goes_to_the_even_side_or_down() -> None:
     assert resize_to_square(image, 10, resize="shorter_side_floor")[0, 0, 0] == 1
 
 
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1)])
+def test_a_very_long_image_is_cut_before_it_is_enlarged(shape: tuple[int, int]) -> None:
+    image = np.arange(4000, dtype=np.int32).reshape(*shape, 1).astype(np.uint8)
+    square = resize_to_square(image, 4, resize="shorter_side", resize_size=8, interpolation="bilinear")
+    assert square.shape == (4, 4, 1)
+    middle = 2000 % 256
+    assert np.abs(square.astype(int) - middle).max() <= 1
+
+
 def test_tensorflow_1_reads_at_whole_pixels() -> None:
     ramp = np.arange(0, 160, 10, dtype=np.uint8).reshape(1, 16, 1).repeat(16, axis=0)
     np.testing.assert_array_equal(scale(ramp, 8, 8, "bilinear_tf1")[0, :, 0], ramp[0, ::2, 0])

@@ -12,8 +12,8 @@ from mobilenet_v2.commands import evaluate
 from mobilenet_v2.data.decode import decode
 from mobilenet_v2.data.resizing import resize_to_square
 from mobilenet_v2.data.sources import open_dataset
-from mobilenet_v2.errors import ConfigError
-from mobilenet_v2.models.variants import PREPROCESSING
+from mobilenet_v2.errors import ConfigError, WeightsError
+from mobilenet_v2.models.variants import PREPROCESSING, Preprocessing
 from mobilenet_v2.training.published import evaluate_imported
 from mobilenet_v2.weights.load import import_file, load_pretrained
 from mobilenet_v2.weights.save import save_weights
@@ -108,7 +108,28 @@ def test_a_file_that_does_not_say_is_given_the_config_s_images(tiny_config: Conf
     imported = import_file(tmp_path / "ours.safetensors", report=quiet)
     assert imported.preprocessing is None
     scores, _ = evaluate_imported("ours", imported, tiny_config, report=quiet)
-    assert 0 <= scores["validation"]["accuracy"] <= 1
+    data = tiny_config.data
+    stated = Preprocessing(data.resize, data.interpolation, data.mean, data.std, data.image_size)
+    expected, _ = evaluate_imported("ours", imported._replace(preprocessing=stated), tiny_config, report=quiet)
+    assert scores == expected
+    assert scores["validation"] != scored_by_hand(tmp_path / "file", tiny_config, "timm")
+
+
+def test_weights_without_a_classifier_can_not_be_scored(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    bare = {name: array for name, array in small.arrays("timm").items() if not name.startswith("classifier")}
+    save_file(bare, tmp_path / "file")
+    imported = import_file(tmp_path / "file", report=quiet)
+    with pytest.raises(WeightsError, match="'file' have no classifier"):
+        evaluate_imported("file", imported, tiny_config, SIZE, report=quiet)
+
+
+def test_the_strides_of_the_config_s_own_network_do_not_matter(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    save_file(classified("timm", 10), tmp_path / "file")
+    imported = import_file(tmp_path / "file", report=quiet)
+    expected, _ = evaluate_imported("file", imported, tiny_config, SIZE, report=quiet)
+    tiny_config.model.stages = ((1, 8, 1, 2), (2, 16, 2, 2), (2, 16, 1, 2), (2, 16, 1, 2), (2, 16, 1, 2), (2, 16, 1, 2))
+    found, _ = evaluate_imported("file", imported, tiny_config, SIZE, report=quiet)
+    assert found == expected
 
 
 def test_other_classes_than_the_data_set_s_are_refused(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:

@@ -211,7 +211,10 @@ def test_for_grey_images_the_stem_is_summed_over_colours(tiny_config: ConfigDict
     ours = apply(make_setup(tiny_config).create_state(start.arrays).variables, grey)
     theirs = apply(variables, np.repeat(grey, 3, axis=-1))
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
-    assert "images are grey: the stem's kernel is summed over its 3 colours" in start.notes
+    assert (
+        "images are grey: the stem's kernel is summed over its 3 colours, as if all had the same mean and std"
+        in start.notes
+    )
 
 
 def test_grey_weights_do_not_fit_colour_images(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
