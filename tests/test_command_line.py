@@ -154,7 +154,7 @@ WRONG_TOOLS = {
     "inspect_data as a JPEG": (["inspect_data", CONFIG, "--output={tmp}/sheet.jpg"], ["sheet.jpg", "ending in .png"]),
     "inspect_data of no pictures": (
         ["inspect_data", CONFIG, "--output={tmp}/sheet.png", "--count=0"],
-        ["--count", "'0'", "an integer in 1 … 4096"],
+        ["--count", "'0'", "an integer in 1 … 1024"],
     ),
     "summary with a workdir": (["summary", CONFIG, "--workdir={tmp}/run"], ["unknown flag --workdir"]),
 }

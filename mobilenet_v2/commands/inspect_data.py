@@ -17,7 +17,7 @@ from mobilenet_v2.data.inspection import class_counts, first_examples, sheet, wa
 from mobilenet_v2.data.sources import open_dataset
 from mobilenet_v2.errors import ConfigError
 
-_MOST = 4096  # pictures on a sheet
+_MOST = 1024  # pictures on a sheet
 
 
 def main(argv: Sequence[str]) -> None:

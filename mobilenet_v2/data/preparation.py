@@ -79,7 +79,10 @@ def _lock(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _remove_leftovers(folder: pathlib.Path) -> None:
-    """Of preparations that were killed: `incomplete.…`, beside a version or a config's version."""
+    """Of preparations that were killed: `incomplete.…`, beside a version or a config's version.
+
+    A `tfds build` of the same data set knows nothing of our lock, and would lose its own.
+    """
     for pattern in ("incomplete.*", "*/incomplete.*"):
         for path in folder.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)

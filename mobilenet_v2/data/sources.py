@@ -95,6 +95,8 @@ def _open_ours(name: str, data_dir: str | None, folder: str | None, skip_unreada
     if base == ImageFolder.name:
         if not folder:
             raise DataError(f"data set {name!r} needs the folder of its pictures")
+        if config:
+            raise DataError(f"data set {name!r} has no configs: its pictures are those of the folder {folder!r}")
         arguments["config"] = folder_config(folder, skip_unreadable)
 
     def make() -> Any:
@@ -134,4 +136,5 @@ def _open_foreign(name: str, data_dir: str | None, prepare: bool) -> Any:
 
 
 def _cannot_open(name: str, error: Exception) -> DataError:
-    return DataError(f"config.data.name is {name!r}, which TFDS can't open: {str(error).splitlines()[0]}")
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return DataError(f"config.data.name is {name!r}, which TFDS can't open: {reason}")

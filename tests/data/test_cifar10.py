@@ -1,6 +1,7 @@
 import functools
 import http.server
 import pathlib
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -95,6 +96,26 @@ def test_a_download_that_fails_is_one_line(served: pathlib.Path, tmp_path: pathl
     with pytest.raises(DataError, match=r"'cifar10' can't be prepared in .*404") as caught:
         open_dataset("cifar10", str(tmp_path / "data"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_server_out_of_reach_is_told_at_once_with_where_the_file_may_be_put(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(Cifar10, "URL", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
+    where = tmp_path / "data" / "downloads" / "manual" / "cifar-10-binary.tar.gz"
+    with pytest.raises(DataError, match=rf"http://127.* can't be reached; download it elsewhere and put it at {where}"):
+        open_dataset("cifar10", str(tmp_path / "data"))
+
+
+def test_what_was_downloaded_before_needs_no_server(
+    served: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pack(served / "cifar-10-binary.tar.gz", archive(WHOLE), "w:gz")
+    open_dataset("cifar10", str(tmp_path / "data"))
+    shutil.rmtree(tmp_path / "data" / "cifar10")
+    path.unlink()
+    assert len(open_dataset("cifar10", str(tmp_path / "data")).split("test")) == 4
 
 
 def test_a_file_put_there_by_hand_must_be_the_published_one(tmp_path: pathlib.Path) -> None:

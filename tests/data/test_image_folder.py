@@ -128,6 +128,11 @@ def test_without_a_folder_there_is_no_data_set(tmp_path: pathlib.Path) -> None:
         open_dataset("image_folder", str(tmp_path))
 
 
+def test_an_earlier_version_of_a_folder_cannot_be_asked_for(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(DataError, match="'image_folder/pictures-0123' has no configs"):
+        open_dataset("image_folder/pictures-0123", str(tmp_path), str(folder))
+
+
 @pytest.mark.skipif(not EMOJI.is_file(), reason="the emoji are not laid out beside this checkout")
 def test_the_emoji_are_3000_and_812_of_9_categories(tmp_path: pathlib.Path) -> None:
     dataset = open_dataset("image_folder", str(tmp_path), str(EMOJI))

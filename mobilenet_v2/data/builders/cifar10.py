@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 
-from mobilenet_v2.data.builders.archives import open_tar, read_member
+from mobilenet_v2.data.builders.archives import download, open_tar, read_member
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _SIDE = 32
@@ -44,7 +44,7 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        archive = str(dl_manager.download(self.URL))
+        archive = download(dl_manager, self.URL)
         train = [f"data_batch_{number}.bin" for number in range(1, 6)]
         return {
             "train": self._generate_examples(archive, "train", train),

@@ -42,6 +42,8 @@ class FolderConfig(tfds.core.BuilderConfig):
 def folder_config(folder: str, skip_unreadable: bool = False) -> FolderConfig:
     """Lists `folder` and sorts its pictures into splits and classes; reads none of them.
 
+    Every start of a run does so: some 20,000 files a second of a local disk.
+
     Raises:
       DataError: as `list_files` and `read_layout`.
     """

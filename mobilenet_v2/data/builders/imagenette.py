@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 
-from mobilenet_v2.data.builders.archives import open_tar, read_member
+from mobilenet_v2.data.builders.archives import download, open_tar, read_member
 
 
 @dataclasses.dataclass
@@ -62,7 +62,7 @@ class Imagenette(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         folder = self.builder_config.folder
-        archive = str(dl_manager.download(self.URL.format(folder)))
+        archive = download(dl_manager, self.URL.format(folder))
         return {
             "train": self._generate_examples(archive, f"{folder}/train"),
             "validation": self._generate_examples(archive, f"{folder}/val"),
