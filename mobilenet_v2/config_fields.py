@@ -146,6 +146,7 @@ FIELDS = {
     "data.crop_fraction": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
     "data.interpolation": _choice("nearest", "box", "bilinear", "bicubic", "lanczos", "bilinear_tf1", "area", "linear"),
     "data.num_threads": _integer(0, 1024),
+    "data.num_workers": _integer(0, 1024),
     "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
     "augment.flip": _boolean(),
     "augment.rotation": _number("degrees in [0, 180]", lambda v: 0 <= v <= 180),

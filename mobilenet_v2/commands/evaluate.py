@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> None:
         raise CheckpointError(f"workdir {str(workdir)!r} has no checkpoint yet")
     step = int(restored.state.step)
     scores = {
-        use: evaluate_state(setup.eval_step, restored.state, source, setup.config, setup.mesh)
+        use: evaluate_state(setup.eval_step, restored.state, source, setup.config, setup.mesh, setup.unreadable[use])
         for use, source in setup.splits.items()
         if use != "train"
     }

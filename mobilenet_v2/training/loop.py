@@ -1,5 +1,6 @@
 """The training loop: restore or start, step, log, save, evaluate, and say how it ended."""
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2 import reporting
 from mobilenet_v2.config import validate
-from mobilenet_v2.data.pipeline import training_batches
+from mobilenet_v2.data.pipeline import training_batches, training_indices
 from mobilenet_v2.data.prefetch import Prefetch
+from mobilenet_v2.data.workers import read
 from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.models import cost
 from mobilenet_v2.training import checkpoint, metrics, run_directory, sharding
@@ -54,34 +56,26 @@ def _train(
     """Takes the steps that are left, then scores the last state."""
     config = setup.config
     state = setup.create_state() if restored is None else restored.state
-    fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0, "position": None}
+    fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0}
     extra = fresh if restored is None else restored.extra
-    batches = iter(
-        training_batches(
-            setup.splits["train"],
-            config,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-    )
-    if extra["position"] is not None:
-        batches.set_state(extra["position"])
-    prefetched = Prefetch(batches, sharding.split_rows(setup.mesh))
     start = int(state.step)
     clock = time.monotonic() - extra["seconds"]
-    with Writers(folder, setup.total_steps, start) as writers, interruption() as interrupted:
+    with (
+        contextlib.closing(_batches(setup, start)) as batches,
+        Writers(folder, setup.total_steps, start) as writers,
+        interruption() as interrupted,
+    ):
         if start:
             writers.note(f"goes on from step {start}")
         validation = _evaluate_if_due(setup, state, start, writers) if start else None
         ledger = Ledger(setup, writers, extra["sums"], extra["unreadable"])
-        for step, new_state in _steps(setup, state, start, prefetched, ledger):
+        for step, new_state in _steps(setup, state, start, batches, ledger):
             state = new_state
             stops = interrupted.is_set()
             if step % config.train.checkpoint_every == 0 or step == setup.total_steps or stops:
                 ledger.settle()
                 seconds = time.monotonic() - clock
                 extra = {"sums": ledger.sums, "unreadable": ledger.unreadable, "seconds": seconds}
-                extra["position"] = prefetched.position
                 checkpoint.save(manager, state, {**extra, "config": config.to_dict()})
             if stops:
                 manager.wait_until_finished()
@@ -92,6 +86,20 @@ def _train(
         if "test" in setup.splits:
             scores["test"] = _evaluate(setup, state, "test")
     return _result(setup, scores, seconds=time.monotonic() - clock)
+
+
+def _batches(setup: Setup, start_step: int) -> Prefetch:
+    """The training split from `start_step` on: the step is the whole position in the data."""
+    source, config = setup.splits["train"], setup.config
+    place = {
+        "start_step": start_step,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    batches = setup.unreadable["train"].watch(
+        read(training_batches(source, config, **place)), training_indices(source, config, **place), source
+    )
+    return Prefetch(batches, sharding.split_rows(setup.mesh))
 
 
 def _steps(
@@ -185,7 +193,7 @@ def _evaluate_if_due(setup: Setup, state: TrainState, step: int, writers: Writer
 
 
 def _evaluate(setup: Setup, state: TrainState, use: str) -> dict[str, float]:
-    return evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh)
+    return evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh, setup.unreadable[use])
 
 
 def _result(setup: Setup, scores: dict[str, Any], seconds: float) -> dict[str, Any]:
