@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
     # Neither changes what is read, so a run may go on with others.
     config.data.num_threads = 8  # that read ahead, here or in each worker; 0 suits images of some 32 pixels
     config.data.num_workers = 0  # processes; for more cores than some six, whose threads would wait for Python
+    config.data.cache = "none"  # "memory" holds the records, still encoded: for small images in small data sets
     config.data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
 
     config.augment = ConfigDict()  # of training images

@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
         test_split="test",
         image_size=32,
         num_threads=0,
+        cache="memory",
         mean=(0.305, 0.305, 0.305),
         std=(0.323, 0.323, 0.323),
         resize="whole_image",

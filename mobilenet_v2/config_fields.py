@@ -147,6 +147,7 @@ FIELDS = {
     "data.interpolation": _choice("nearest", "box", "bilinear", "bicubic", "lanczos", "bilinear_tf1", "area", "linear"),
     "data.num_threads": _integer(0, 1024),
     "data.num_workers": _integer(0, 1024),
+    "data.cache": _choice("none", "memory"),
     "data.max_unreadable": _number("a share in [0, 1]", lambda v: 0 <= v <= 1),
     "augment.flip": _boolean(),
     "augment.rotation": _number("degrees in [0, 180]", lambda v: 0 <= v <= 180),

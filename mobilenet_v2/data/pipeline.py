@@ -16,7 +16,13 @@ from mobilenet_v2.data.workers import start_worker
 
 
 def training_batches(
-    source: Any, config: ConfigDict, *, start_step: int = 0, process_index: int = 0, process_count: int = 1
+    source: Any,
+    config: ConfigDict,
+    *,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    transform: grain.RandomMapTransform | None = None,
 ) -> grain.IterDataset:
     """Endless shuffled, augmented batches.
 
@@ -27,8 +33,9 @@ def training_batches(
       config: the whole config; `data`, `augment`, `seed` and `train.batch_size` matter here.
       start_step: batches that were taken before, under whatever numbers of threads, workers and hosts.
       process_index, process_count: this host, and how many share a global batch.
+      transform: makes an example of a record; None: as `config.augment` says.
     """
-    examples = _shuffled(source, config).random_map(Augment.of(config))
+    examples = _shuffled(source, config).random_map(transform or Augment.of(config))
     return _read_ahead(_local_rows(examples, config, start_step, process_index, process_count), config)
 
 

@@ -19,7 +19,7 @@ from mobilenet_v2.errors import ConfigError, WorkdirError
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
 # Fields that decide how fast a run is, and nothing that it computes.
-_FREE = ("data.num_threads:", "data.num_workers:")
+_FREE = ("data.num_threads:", "data.num_workers:", "data.cache:")
 
 
 def check(workdir: pathlib.Path, config: ConfigDict) -> None:

@@ -81,7 +81,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
         "validation": config.data.validation_split,
         "test": config.data.test_split,
     }
-    splits = {use: dataset.split(text) for use, text in expressions.items() if text is not None}
+    splits = {use: dataset.split(text, config.data.cache) for use, text in expressions.items() if text is not None}
     total_steps, steps_per_epoch = steps_of(splits["train"], config)
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)
