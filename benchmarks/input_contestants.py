@@ -1,8 +1,8 @@
 """The loaders that `input_pipeline` times, each in a process and, where need be, an environment of its own.
 
 Run with a task as JSON. Says `@` and a JSON object of versions once ready; then takes, for each line of two numbers on
-stdin, so many batches untimed and so many timed, and says `@` and {"cpu": …, "wall": …}, images a second: of CPU time for
-all of them, of wall time for the timed ones. Batches are uint8 [B, 224, 224, 3].
+stdin, so many batches untimed and so many timed, and says `@` and {"cpu": …, "wall": …}: images a second of CPU time
+for all of them, and of wall time for the timed ones. Batches are uint8 [B, 224, 224, 3].
 
 Nothing of ours and nothing but the standard library is imported before the contestant is known.
 """
@@ -40,17 +40,20 @@ def ours(folder: pathlib.Path, threads: int = 0, workers: int = 0, interpolation
 
 
 def bare_loop(folder: pathlib.Path, interpolation: str = "linear") -> Iterator[Any]:
-    """The same records, held in memory, and the same transform, in a loop."""
+    """The same records in the same order, held in memory, and the same transform, in a loop."""
     import numpy as np
 
-    from benchmarks.photograph_crops import CropAsGiven, photographs
+    from benchmarks.photograph_crops import AsManyAsImageNet, CropAsGiven, photographs
     from configs import default
+    from mobilenet_v2.data.pipeline import training_indices
 
     config = default.get_config()
+    config.train.batch_size = BATCH
     config.data.update(image_size=SIZE, interpolation=interpolation)
     transform, source = CropAsGiven.of(config, crops_of(folder)), photographs(folder)
     records, rng = [source[index] for index in range(len(source))], np.random.default_rng(0)
-    order = (int(index) for _ in itertools.count() for index in rng.permutation(len(records)))
+    shuffled: Any = training_indices(AsManyAsImageNet(source), config)
+    order = itertools.cycle([shuffled[row] % len(records) for row in range(50_000)])
     while True:
         examples = [transform.random_map(records[index], rng) for index in itertools.islice(order, BATCH)]
         yield np.stack([example["image"] for example in examples])

@@ -13,7 +13,6 @@ from mobilenet_v2.data.resizing import scale
 from mobilenet_v2.data.sources import Dataset
 from mobilenet_v2.data.transforms import Preprocess
 
-
 _IMAGENET = 1_281_167
 
 

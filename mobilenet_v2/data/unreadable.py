@@ -1,13 +1,16 @@
 """Which images of a split can't be decoded. Their rows have mask 0, so that no worker need tell of them."""
 
+import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 
 from mobilenet_v2.data.decode import decode
 from mobilenet_v2.errors import DataError
+
+Batches = Generator[dict[str, Any], None, None]
 
 _NAMED = 5
 # So many from the start, and none of them readable, are no accident.
@@ -23,7 +26,7 @@ class Unreadable:
         self._split = split
         self._seen: set[int] = set()
 
-    def watch(self, batches: Iterator[dict[str, Any]], indices: Any, source: Any) -> Iterator[dict[str, Any]]:
+    def watch(self, batches: Batches, indices: Any, source: Any) -> Batches:
         """The same batches, which are looked at as they pass.
 
         Args:
@@ -33,19 +36,21 @@ class Unreadable:
         Raises:
           DataError: if none of the images at the start can be decoded.
         """
-        rows = unreadable = 0
-        for batch in batches:
-            bad = [indices[rows + row] for row in np.flatnonzero(np.asarray(batch["mask"]) == 0).tolist()]
-            bad = [index for index in bad if index < len(source)]
-            rows, unreadable = rows + len(batch["mask"]), unreadable + len(bad)
-            for index in dict.fromkeys(bad):
-                self._tell(index, source)
-            if unreadable >= min(rows, len(source)) >= min(_HOPELESS, len(source)):
-                raise DataError(
-                    f"none of the first {unreadable} images of split {self._split!r} can be decoded; the last was "
-                    f"{describe(source, bad[-1])}"
-                )
-            yield batch
+        rows = readable = unreadable = 0
+        with contextlib.closing(batches):
+            for batch in batches:
+                mask = np.asarray(batch["mask"])
+                bad = [indices[rows + row] for row in np.flatnonzero(mask == 0).tolist()]
+                bad = [index for index in bad if index < len(source)]
+                rows, readable, unreadable = rows + len(mask), readable + int(mask.sum()), unreadable + len(bad)
+                for index in dict.fromkeys(bad):
+                    self._tell(index, source)
+                if not readable and unreadable >= min(_HOPELESS, len(source)):
+                    raise DataError(
+                        f"none of the first {unreadable} images of split {self._split!r} can be decoded; the last was "
+                        f"{describe(source, bad[-1])}"
+                    )
+                yield batch
 
     def _tell(self, index: int, source: Any) -> None:
         if index in self._seen or len(self._seen) > _NAMED:
