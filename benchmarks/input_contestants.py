@@ -125,7 +125,9 @@ def main() -> None:
     batches = loaders[task["loader"]](pathlib.Path(task["folder"]), **task["arguments"])
     for _ in range(8):
         assert tuple(next(batches).shape) == (BATCH, SIZE, SIZE, 3)
-    installed = {package.metadata["Name"]: package.version for package in importlib.metadata.distributions()}
+    installed = {
+        package.metadata["Name"].replace("_", "-"): package.version for package in importlib.metadata.distributions()
+    }
     names = ("grain", "simplejpeg", "opencv-python-headless", "tensorflow-cpu", "tensorflow", "torch", "pillow")
     print("@" + json.dumps({name: installed[name] for name in names if name in installed}), flush=True)
     # From answer to answer, so that what threads of a loader read ahead while others have their turn counts as well.

@@ -15,6 +15,7 @@ import contextlib
 import importlib.metadata
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -59,6 +60,7 @@ def be_a_data_worker() -> None:
     """
     from absl import logging
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     logging.set_verbosity(logging.ERROR)  # Grain would warn that JAX is missing
     sys.modules.setdefault("jax", None)  # pyrefly: ignore (Python's own sign that a module can't be imported)
 

@@ -63,6 +63,8 @@ def test_the_table_of_fields_is_that_of_the_default_config() -> None:
         ("augment.zoom", 1.0),
         ("augment.shift", -0.1),
         ("data.num_threads", -1),
+        ("data.num_workers", 2.0),
+        ("data.cache", "disk"),
         ("data.max_unreadable", 1.5),
         ("train.batch_size", 0),
         ("train.num_epochs", 0.0),
