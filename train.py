@@ -19,6 +19,9 @@ def main(argv: list[str]) -> None:
     loop.run(flags.config, flags.workdir)
 
 
+if __name__ == "__mp_main__":
+    process.be_a_data_worker()
+
 if __name__ == "__main__":
     process.restart_on_fast_malloc()
     sys.exit(process.execute(main, sys.argv))

@@ -40,7 +40,10 @@ def get_config() -> ConfigDict:
     config.data.crop_fraction = 0.875
     # "nearest", "box", "bilinear", "bicubic", "lanczos" are Pillow's; "area" and "linear" OpenCV's; "bilinear_tf1".
     config.data.interpolation = "bilinear_tf1"
-    config.data.num_threads = 0  # that read ahead; 0 suits small images
+    # Neither changes what is read, so a run may go on with others.
+    config.data.num_threads = 8  # that read ahead, here or in each worker; 0 suits images of some 32 pixels
+    config.data.num_workers = 0  # processes; for more cores than some six, whose threads would wait for Python
+    config.data.cache = "none"  # "memory" holds the records, still encoded: for small images in small data sets
     # Where training images are: "host", read and augmented as they are needed; "device": decoded once, all of them on
     # every device, and augmented there, with other draws.
     config.data.residence = "host"

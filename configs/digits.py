@@ -38,6 +38,8 @@ def get_config() -> ConfigDict:
         name="digits",
         test_split="test",
         image_size=32,
+        num_threads=0,
+        cache="memory",
         mean=(0.305, 0.305, 0.305),
         std=(0.323, 0.323, 0.323),
         resize="whole_image",

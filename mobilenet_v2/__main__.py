@@ -42,5 +42,8 @@ def console() -> int:
     return main()
 
 
+if __name__ == "__mp_main__":
+    process.be_a_data_worker()
+
 if __name__ == "__main__":
     sys.exit(console())

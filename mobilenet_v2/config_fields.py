@@ -181,6 +181,8 @@ FIELDS = {
     "data.crop_fraction": _number("a number in (0, 1]", lambda v: 0 < v <= 1),
     "data.interpolation": _INTERPOLATION,
     "data.num_threads": _integer(0, 1024),
+    "data.num_workers": _integer(0, 1024),
+    "data.cache": _choice("none", "memory"),
     "data.residence": _choice("host", "device"),
     "data.device_bytes": _integer(1, 2**63 - 1),
     "data.max_unreadable": _share(),

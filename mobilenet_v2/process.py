@@ -15,6 +15,7 @@ import contextlib
 import importlib.metadata
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -50,6 +51,18 @@ def restart_on_fast_malloc() -> None:
         with contextlib.suppress(OSError):
             environment = {**variables, **os.environ, _RESTARTED: "1"}
             os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def be_a_data_worker() -> None:
+    """For the top of a program that is imported anew by each process that reads data for it: these need no JAX.
+
+    Grain imports it where it can, and goes without where it can't: 90 MB and half a second instead of 220 MB and 0.9 s.
+    """
+    from absl import logging
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    logging.set_verbosity(logging.ERROR)  # Grain would warn that JAX is missing
+    sys.modules.setdefault("jax", None)  # pyrefly: ignore (Python's own sign that a module can't be imported)
 
 
 def fast_malloc() -> dict[str, str]:

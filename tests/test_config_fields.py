@@ -102,6 +102,8 @@ def test_the_table_of_fields_is_that_of_the_default_config() -> None:
         ("data.num_threads", -1),
         ("data.residence", "disk"),
         ("data.device_bytes", 0),
+        ("data.num_workers", 2.0),
+        ("data.cache", "disk"),
         ("data.max_unreadable", 1.5),
         ("train.batch_size", 0),
         ("train.num_epochs", 0.0),

@@ -151,3 +151,16 @@ def test_a_folder_that_the_loader_would_cut_in_two_is_left_alone(
 def test_the_exit_status_is_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert process.execute(lambda argv: print(argv[1]), ["train.py", "--flag"]) == 0
     assert capsys.readouterr().out == "--flag\n"
+
+
+def test_a_data_worker_has_the_pipeline_without_jax() -> None:
+    program = (
+        "import sys\n"
+        "from mobilenet_v2 import process\n"
+        "process.be_a_data_worker()\n"
+        "from mobilenet_v2.data import pipeline, sources\n"
+        "assert sys.modules['jax'] is None\n"
+        "sys.exit(any(name.startswith(('jax.', 'jaxlib', 'flax', 'tensorflow.')) for name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -49,7 +49,7 @@ def _score_run(workdir: pathlib.Path, as_json: bool) -> None:
     step = int(restored.state.step)
     splits = {use: source for use, source in setup.splits.items() if use != "train"}
     scores = {
-        use: evaluate_state(setup.eval_step, restored.state, source, setup.config, setup.mesh)
+        use: evaluate_state(setup.eval_step, restored.state, source, setup.config, setup.mesh, setup.unreadable[use])
         for use, source in splits.items()
     }
     if as_json:

@@ -1,7 +1,7 @@
 """Sources to host batches with Grain: this host's contiguous rows of each global batch.
 
-A training batch is a function of (seed, index of the batch) alone, so the whole position in the data is one
-integer, and neither a restart nor the number of hosts changes what a step sees.
+A training batch is a function of (seed, step) alone, so the whole position in the data is the step, and neither a
+restart nor the number of threads, worker processes or hosts changes what a step sees.
 """
 
 import dataclasses
@@ -13,12 +13,19 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mobilenet_v2.data.transforms import Augment, Preprocess
+from mobilenet_v2.data.workers import start_worker
 
 
 def training_batches(
-    source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
+    source: Any,
+    config: ConfigDict,
+    *,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    transform: grain.RandomMapTransform | None = None,
 ) -> grain.IterDataset:
-    """Endless shuffled, augmented batches; `iter` of it has `get_state()` and `set_state()`.
+    """Endless shuffled, augmented batches.
 
     A batch may span two epochs: no example is dropped. Every host must hold the same `source`. With
     `config.augment.repeats` r, each example of the shuffled order takes r places, one after the other (Hoffer et al.
@@ -27,21 +34,30 @@ def training_batches(
     Args:
       source: random access to records.
       config: the whole config; `data`, `augment`, `seed` and `train.batch_size` matter here.
+      start_step: batches that were taken before, under whatever numbers of threads, workers and hosts.
       process_index, process_count: this host, and how many share a global batch.
+      transform: makes an example of a record; None: as `config.augment` says.
     """
-    examples = _shuffled(source, config).random_map(Augment.of(config))
-    return _batched(examples, config, process_index, process_count)
+    examples = _shuffled(source, config).random_map(transform or Augment.of(config))
+    return _read_ahead(_local_rows(examples, config, start_step, process_index, process_count), config)
+
+
+def training_indices(
+    source: Any, config: ConfigDict, *, start_step: int = 0, process_index: int = 0, process_count: int = 1
+) -> grain.MapDataset:
+    """Which records of `source` the rows of `training_batches` are, one after the other."""
+    return _local_rows(_shuffled(range(len(source)), config), config, start_step, process_index, process_count)
 
 
 def training_places(
-    source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
+    source: Any, config: ConfigDict, *, start_step: int = 0, process_index: int = 0, process_count: int = 1
 ) -> grain.IterDataset:
     """What the rows of `training_batches` are, without reading one.
 
     Batches are {"index": int32 [B], of `source`; "position": uint32 [B], in the endless stream, modulo 2³²}.
     """
     places = _shuffled(range(len(source)), config).map_with_index(_place)
-    return _batched(places, config, process_index, process_count)
+    return _read_ahead(_local_rows(places, config, start_step, process_index, process_count), config)
 
 
 def evaluation_batches(
@@ -50,7 +66,15 @@ def evaluation_batches(
     """Every example once, in order; the last batch is filled up with rows of mask 0."""
     padded = _Padded(source, config.train.batch_size)
     examples = grain.MapDataset.source(padded).map(Preprocess.of(config.data))
-    return _batched(examples, config, process_index, process_count)
+    return _read_ahead(_local_rows(examples, config, 0, process_index, process_count), config)
+
+
+def evaluation_indices(
+    source: Any, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
+) -> grain.MapDataset:
+    """Which records of `source` the rows of `evaluation_batches` are; those past its end fill up."""
+    padded = range(len(_Padded(source, config.train.batch_size)))
+    return _local_rows(grain.MapDataset.source(padded), config, 0, process_index, process_count)
 
 
 def _shuffled(source: Any, config: ConfigDict) -> grain.MapDataset:
@@ -63,33 +87,44 @@ def _place(position: int, index: int) -> dict[str, Any]:
     return {"index": np.int32(index), "position": np.uint32(position % 2**32)}
 
 
-def _batched(examples: Any, config: ConfigDict, process_index: int, process_count: int) -> grain.IterDataset:
+def _local_rows(
+    examples: grain.MapDataset, config: ConfigDict, start_step: int, process_index: int, process_count: int
+) -> "LocalRows":
     rows = config.train.batch_size // process_count
-    local = LocalRows(examples, config.train.batch_size, process_index * rows, rows)
+    return LocalRows(examples, config.train.batch_size, process_index * rows, rows, start_step)
+
+
+def _read_ahead(local: "LocalRows", config: ConfigDict) -> grain.IterDataset:
+    threads, workers = config.data.num_threads, config.data.num_workers
     # Grain's default options read 500 elements ahead, and an element here is a batch.
-    options = grain.ReadOptions(num_threads=config.data.num_threads, prefetch_buffer_size=2 * config.data.num_threads)
-    return local.batch(rows, drop_remainder=True).to_iter_dataset(options)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 2 if threads else 0)
+    batches = local.batch(local.rows, drop_remainder=True).to_iter_dataset(options)
+    if not workers:
+        return batches
+    return batches.mp_prefetch(
+        grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2), worker_init_fn=start_worker
+    )
 
 
 class LocalRows(grain.MapDataset):
-    """Rows [start, start + rows) of each global batch: the order in which a sharded batch lies on the devices.
+    """Rows [start, start + rows) of each global batch from `first_batch` on, as a sharded batch lies on the devices.
 
     Shuffling and random transforms come before it, so that they see global indices.
     """
 
-    def __init__(self, parent: grain.MapDataset, batch_size: int, start: int, rows: int):
+    def __init__(self, parent: grain.MapDataset, batch_size: int, start: int, rows: int, first_batch: int = 0):
         super().__init__(parent)
-        self._batch_size, self._start, self._rows = batch_size, start, rows
+        self._batch_size, self._start, self.rows, self._first_batch = batch_size, start, rows, first_batch
 
     def __len__(self) -> int:
         total = len(self._parent)
-        return sys.maxsize if total == sys.maxsize else total // self._batch_size * self._rows
+        return sys.maxsize if total == sys.maxsize else (total // self._batch_size - self._first_batch) * self.rows
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return self.slice(index)
-        batch, row = divmod(index, self._rows)
-        return self._parent[batch * self._batch_size + self._start + row]
+        batch, row = divmod(index, self.rows)
+        return self._parent[(self._first_batch + batch) * self._batch_size + self._start + row]
 
 
 class _Repeated(grain.MapDataset):

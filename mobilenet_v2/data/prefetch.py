@@ -4,7 +4,6 @@ import collections
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grain.python as grain
 import jax
 
 DeviceBatch = dict[str, jax.Array]
@@ -16,7 +15,7 @@ def to_devices(batch: dict[str, Any], sharding: jax.sharding.Sharding) -> Device
 
 
 class Prefetch:
-    """Iterates over device batches and knows the data position after the last one *handed out*.
+    """Iterates over device batches.
 
     Transfers are asynchronous, so that while a step computes the next `depth` batches are on their way. `complete`,
     where given, is what makes a batch of the rows that were transferred.
@@ -24,27 +23,31 @@ class Prefetch:
 
     def __init__(
         self,
-        batches: grain.DatasetIterator,
+        batches: Iterator[dict[str, Any]],
         sharding: jax.sharding.Sharding,
         depth: int = 2,
         complete: Callable[[DeviceBatch], DeviceBatch] = lambda rows: rows,
     ):
         self._batches, self._sharding, self._depth, self._complete = batches, sharding, depth, complete
-        self._ahead: collections.deque[tuple[DeviceBatch, dict[str, Any]]] = collections.deque()
-        self.position = batches.get_state()
+        self._ahead: collections.deque[DeviceBatch] = collections.deque()
 
     def __iter__(self) -> Iterator[DeviceBatch]:
         return self
 
     def __next__(self) -> DeviceBatch:
-        while len(self._ahead) < self._depth:
+        # One is handed out, and `depth` stay ahead of it.
+        while len(self._ahead) <= self._depth:
             try:
-                rows = next(self._batches)
+                self._ahead.append(self._complete(to_devices(next(self._batches), self._sharding)))
             except StopIteration:
                 break
-            batch = self._complete(to_devices(rows, self._sharding))
-            self._ahead.append((batch, self._batches.get_state()))
         if not self._ahead:
             raise StopIteration
-        batch, self.position = self._ahead.popleft()
-        return batch
+        return self._ahead.popleft()
+
+    def close(self) -> None:
+        """Lets go of the batches ahead, and closes the iterator that they come from."""
+        self._ahead.clear()
+        close = getattr(self._batches, "close", None)
+        if close is not None:
+            close()

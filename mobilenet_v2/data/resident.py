@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2.data.prefetch import DeviceBatch, to_devices
 from mobilenet_v2.data.transforms import Preprocess, beyond_borders
-from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.data.unreadable import Unreadable
+from mobilenet_v2.errors import ConfigError, DataError
 
 _DRAWS = 5  # an example: turn, zoom, right, down, mirror
 
@@ -37,11 +38,15 @@ def check_residence(source: Any, config: ConfigDict) -> None:
         )
 
 
-def hold(source: Any, config: ConfigDict, sharding: jax.sharding.Sharding) -> DeviceBatch:
+def hold(source: Any, config: ConfigDict, sharding: jax.sharding.Sharding, unreadable: Unreadable) -> DeviceBatch:
     """Every example of `source` as evaluation sees it, all of them on every device: a batch of N = len(source) rows.
 
     Args:
       sharding: that of arrays which are the same on every device.
+      unreadable: names the images that can't be decoded.
+
+    Raises:
+      DataError: if none of them can.
     """
     preprocess, size = Preprocess.of(config.data), config.data.image_size
     examples = {
@@ -52,6 +57,10 @@ def hold(source: Any, config: ConfigDict, sharding: jax.sharding.Sharding) -> De
     for index in range(len(source)):
         for name, value in preprocess.map(source[index]).items():
             examples[name][index] = value
+        if not examples["mask"][index]:
+            unreadable.tell(index, source)
+    if not examples["mask"].any():
+        raise DataError(f"none of the {len(source)} training images can be decoded")
     return to_devices(examples, sharding)
 
 

@@ -6,7 +6,9 @@ import pathlib
 from typing import Any
 
 import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from tensorflow_datasets.core.download.extractor import ExtractError
+from tensorflow_datasets.proto import tf_example_pb2
 
 from mobilenet_v2.data.builders import BUILDERS
 from mobilenet_v2.data.builders.image_folder import ImageFolder, folder_config, left_out
@@ -26,23 +28,61 @@ class Dataset:
         """Labels are 0 … num_classes − 1."""
         return len(self.class_names)
 
-    def split(self, expression: str) -> Any:
+    def split(self, expression: str, cache: str = "none") -> Any:
         """Random access to the records of a TFDS split expression, `train[:10%]` say, images still encoded.
+
+        Args:
+          cache: "memory" reads them all here and now.
 
         Raises:
           DataError: if the data set has no such split, or the expression leaves no example.
         """
         try:
-            source = self.builder.as_data_source(expression, decoders={"image": tfds.decode.SkipDecoding()})
+            records = self.builder.as_data_source(
+                expression, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+            )
         except (ValueError, AssertionError) as error:
             splits = ", ".join(f"{name} ({info.num_examples})" for name, info in self.builder.info.splits.items())
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"split {expression!r} of data set {self.builder.name!r} can't be read; it has {splits} ({reason})"
             ) from error
-        if len(source) == 0:
+        if len(records) == 0:
             raise DataError(f"split {expression!r} of data set {self.builder.name!r} has no example")
-        return source
+        source = Records(records, expression)
+        return [source[index] for index in range(len(source))] if cache == "memory" else source
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Random access to the examples of a split, each a dict of its fields that have one value: bytes or numbers.
+
+    TFDS's own parser would make arrays of all of them, which takes as long as reading the record itself.
+
+    Attributes:
+      serialized: random access to `tf.train.Example` protocol buffers.
+      split: what it is called in errors.
+    """
+
+    serialized: Any
+    split: str
+
+    def __len__(self) -> int:
+        return len(self.serialized)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        try:
+            # pyrefly: ignore (Protobuf makes its classes when it is imported.)
+            fields = tf_example_pb2.Example.FromString(self.serialized[index]).features.feature
+        except (DecodeError, ValueError, RuntimeError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"record {index} of split {self.split!r} can't be read: {reason}") from error
+        example = {}
+        for name, feature in fields.items():
+            values = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
+            if len(values) == 1:
+                example[name] = values[0]
+        return example
 
 
 def open_dataset(

@@ -1,7 +1,7 @@
 """Checkpoints with Orbax: asynchronous, atomic, and with checksums of our own.
 
-A step holds the state; and, as JSON, the position in the data, the metric sums since the last row, the config, and
-a CRC-32 of every array, for Orbax restores a flipped bit without a word.
+A step holds the state, whose step count is the position in the data as well; and, as JSON, the metric sums since the
+last row, the config, and a CRC-32 of every array, for Orbax restores a flipped bit without a word.
 """
 
 import dataclasses

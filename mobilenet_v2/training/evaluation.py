@@ -1,5 +1,6 @@
 """Exact evaluation: every example of a split once, over all devices and processes."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mobilenet_v2.data.pipeline import evaluation_batches
+from mobilenet_v2.data.pipeline import evaluation_batches, evaluation_indices
 from mobilenet_v2.data.prefetch import Prefetch
+from mobilenet_v2.data.unreadable import Unreadable
+from mobilenet_v2.data.workers import read
 from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.training import metrics, sharding
 from mobilenet_v2.training.state import TrainState
@@ -20,23 +23,28 @@ def evaluate_split(
     source: Any,
     config: ConfigDict,
     mesh: jax.sharding.Mesh,
+    unreadable: Unreadable | None = None,
 ) -> metrics.Sums:
-    """Sums of loss, correct and count over `source`.
+    """Sums of loss, correct and count over `source`; `unreadable` names the images that can't be decoded.
 
     Raises:
-      DataError: if more than `config.data.max_unreadable` of its images can't be decoded.
+      DataError: if more than `config.data.max_unreadable` of its images can't be decoded, or a data worker ended.
       DivergenceError: if the loss is not finite.
     """
-    batches = evaluation_batches(source, config, process_index=jax.process_index(), process_count=jax.process_count())
-    # Fetched only when all are under way, so that no batch waits for the host.
-    results = [eval_step(variables, batch) for batch in Prefetch(iter(batches), sharding.split_rows(mesh))]
+    host = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    batches = (unreadable or Unreadable("evaluation")).watch(
+        read(evaluation_batches(source, config, **host)), evaluation_indices(source, config, **host), source
+    )
+    with contextlib.closing(Prefetch(batches, sharding.split_rows(mesh))) as prefetched:
+        # Fetched only when all are under way, so that no batch waits for the host.
+        results = [eval_step(variables, batch) for batch in prefetched]
     total: metrics.Sums = {}
     for result in jax.device_get(results):
         total = metrics.add(total, result)
-    unreadable = len(source) - total["count"]
-    if unreadable > config.data.max_unreadable * len(source):
+    missing = len(source) - total["count"]
+    if missing > config.data.max_unreadable * len(source):
         raise DataError(
-            f"{unreadable:.0f} of {len(source)} images can't be decoded, must be at most a share of "
+            f"{missing:.0f} of {len(source)} images can't be decoded, must be at most a share of "
             f"{config.data.max_unreadable} (config.data.max_unreadable)"
         )
     if not math.isfinite(total["loss"]):
@@ -50,10 +58,12 @@ def evaluate_state(
     source: Any,
     config: ConfigDict,
     mesh: jax.sharding.Mesh,
+    unreadable: Unreadable | None = None,
 ) -> dict[str, float]:
     """Loss and accuracy on `source`; with prefix `ema_` those of the averaged variables, where there are any."""
-    result = metrics.means(evaluate_split(eval_step, state.variables, source, config, mesh))
+    unreadable = unreadable or Unreadable("evaluation")
+    result = metrics.means(evaluate_split(eval_step, state.variables, source, config, mesh, unreadable))
     if state.ema_variables is not None:
-        averaged = metrics.means(evaluate_split(eval_step, state.ema_variables, source, config, mesh))
+        averaged = metrics.means(evaluate_split(eval_step, state.ema_variables, source, config, mesh, unreadable))
         result |= {f"ema_{name}": value for name, value in averaged.items()}
     return result

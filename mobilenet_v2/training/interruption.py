@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run between two steps, with everything saved."""
+"""Ctrl-C and SIGTERM end a run between two steps, with everything saved."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def interruption() -> Iterator[threading.Event]:
-    """Yields an event that the first SIGINT sets; the second one raises `KeyboardInterrupt` at once.
+    """Yields an event that the first SIGINT or SIGTERM sets; the second one raises `KeyboardInterrupt` at once.
 
     Python's own handler raises wherever it happens to be, in a callback of JAX's too, where the exception is dropped
     and the run goes on.
@@ -26,8 +26,9 @@ def interruption() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield requested  # only the main thread may handle signals
         return
-    previous = signal.signal(signal.SIGINT, request)
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield requested
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

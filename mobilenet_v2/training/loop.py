@@ -1,5 +1,6 @@
 """The training loop: restore or start, step, log, save, evaluate, and say how it ended."""
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2 import reporting
 from mobilenet_v2.config import validate
-from mobilenet_v2.data.pipeline import training_batches, training_places
+from mobilenet_v2.data.pipeline import training_batches, training_indices, training_places
 from mobilenet_v2.data.prefetch import Prefetch
 from mobilenet_v2.data.resident import gathering, hold
+from mobilenet_v2.data.workers import read
 from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.models import cost
 from mobilenet_v2.training import checkpoint, metrics, run_directory, sharding, warm_start
@@ -64,24 +66,26 @@ def _train(
     """Takes the steps that are left, then scores the last state; a new one starts from `arrays`."""
     config = setup.config
     state: TrainState = setup.create_state(arrays) if restored is None else restored.state
-    fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0, "position": None}
+    fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0}
     extra = fresh if restored is None else restored.extra
-    prefetched = _batches(setup, extra["position"])
     start = int(state.step)
     clock = time.monotonic() - extra["seconds"]
-    with Writers(folder, setup.total_steps, start) as writers, interruption() as interrupted:
+    with (
+        contextlib.closing(_batches(setup, start)) as batches,
+        Writers(folder, setup.total_steps, start) as writers,
+        interruption() as interrupted,
+    ):
         if start:
             writers.note(f"goes on from step {start}")
         validation = _evaluate_if_due(setup, state, start, writers) if start else None
         ledger = Ledger(setup, writers, extra["sums"], extra["unreadable"])
-        for step, new_state in _steps(setup, state, start, prefetched, ledger):
+        for step, new_state in _steps(setup, state, start, batches, ledger):
             state = new_state
             stops = interrupted.is_set()
             if step % config.train.checkpoint_every == 0 or step == setup.total_steps or stops:
                 ledger.settle()
                 seconds = time.monotonic() - clock
                 extra = {"sums": ledger.sums, "unreadable": ledger.unreadable, "seconds": seconds}
-                extra["position"] = prefetched.position
                 checkpoint.save(manager, state, {**extra, "config": config.to_dict()})
             if stops:
                 manager.wait_until_finished()
@@ -94,18 +98,21 @@ def _train(
     return _result(setup, scores, seconds=time.monotonic() - clock)
 
 
-def _batches(setup: Setup, position: Any) -> Prefetch:
-    """The training split from `position` on, or from its start."""
+def _batches(setup: Setup, start_step: int) -> Prefetch:
+    """The training split from `start_step` on: the step is the whole position in the data."""
     source, config, rows = setup.splits["train"], setup.config, sharding.split_rows(setup.mesh)
-    hosts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-    resident = config.data.residence == "device"
-    batches = iter((training_places if resident else training_batches)(source, config, **hosts))
-    if position is not None:
-        batches.set_state(position)
-    if not resident:
-        return Prefetch(batches, rows)
-    examples = hold(source, config, sharding.replicated(setup.mesh))
-    return Prefetch(batches, rows, complete=gathering(examples, config, rows))
+    unreadable = setup.unreadable["train"]
+    place = {
+        "start_step": start_step,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    if config.data.residence == "device":
+        examples = hold(source, config, sharding.replicated(setup.mesh), unreadable)
+        places = read(training_places(source, config, **place))
+        return Prefetch(places, rows, complete=gathering(examples, config, rows))
+    batches = read(training_batches(source, config, **place))
+    return Prefetch(unreadable.watch(batches, training_indices(source, config, **place), source), rows)
 
 
 def _steps(
@@ -199,7 +206,7 @@ def _evaluate_if_due(setup: Setup, state: TrainState, step: int, writers: Writer
 
 
 def _evaluate(setup: Setup, state: TrainState, use: str) -> dict[str, float]:
-    return evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh)
+    return evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh, setup.unreadable[use])
 
 
 def _result(setup: Setup, scores: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def evaluate_imported(
     if classes is None:
         raise WeightsError(f"weights {name!r} have no classifier, must have one to be scored")
     mesh = sharding.make_mesh()
-    dataset = open_dataset(config.data.name, config.data.data_dir)
+    dataset = open_dataset(config.data.name, config.data.data_dir, config.data.folder, config.data.skip_unreadable)
     validate_topology(config, mesh.size, 1)
     if classes not in (dataset.num_classes, dataset.num_classes + 1):
         raise ConfigError(

@@ -18,13 +18,16 @@ from mobilenet_v2.errors import ConfigError, WorkdirError
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
+# Fields that decide how fast a run is, and nothing that it computes.
+_FREE = ("data.num_threads:", "data.num_workers:", "data.cache:")
+
 
 def check(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Makes sure, without writing, that a run of `config` may start or go on in `workdir`.
 
     Raises:
       WorkdirError: if `workdir` is no folder, can't be written, holds files but no run, or holds a run of another
-        config; the fields that differ are named.
+        config; the fields that differ are named. How the data are read ahead may differ.
     """
     try:
         _check(workdir, config)
@@ -43,7 +46,8 @@ def _check(workdir: pathlib.Path, config: ConfigDict) -> None:
         return
     if not (workdir / "config.json").exists():
         raise WorkdirError(f"workdir {str(workdir)!r} holds files but no config.json; must be new, empty, or a run's")
-    differing = config_lib.differences(read_config(workdir), config)
+    told = config_lib.differences(read_config(workdir), config)
+    differing = [text for text in told if not text.startswith(_FREE)]
     if differing:
         raise WorkdirError(
             f"workdir {str(workdir)!r} holds a run of another config ({'; '.join(differing)}); "

@@ -16,6 +16,7 @@ from mobilenet_v2.config import validate, validate_classes, validate_topology
 from mobilenet_v2.data.pipeline import steps_of
 from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.sources import Dataset, open_dataset
+from mobilenet_v2.data.unreadable import Unreadable
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.training import sharding
 from mobilenet_v2.training.frozen import frozen_in_network
@@ -33,6 +34,7 @@ class Setup:
       train_step: (state, batch, rng) → (state, metrics); the state is donated.
       eval_step: (variables, batch) → metrics.
       splits: random-access sources by use: "train", "validation" and, where the config names one, "test".
+      unreadable: by use, what names the images that can't be decoded.
       total_steps: optimizer steps of the whole run.
     """
 
@@ -43,6 +45,7 @@ class Setup:
     schedule: optax.Schedule
     dataset: Dataset
     splits: dict[str, Any]
+    unreadable: dict[str, Unreadable]
     total_steps: int
     train_step: Callable[..., Any]
     eval_step: Callable[..., Any]
@@ -92,6 +95,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
         schedule,
         dataset,
         splits,
+        {use: Unreadable(config.data[f"{use}_split"]) for use in splits},
         total_steps,
         train_step=train,
         eval_step=evaluate,
@@ -105,7 +109,7 @@ def open_splits(config: ConfigDict, dataset: Dataset, uses: tuple[str, ...]) -> 
       DataError: if the data set has no such split.
     """
     expressions = {use: config.data[f"{use}_split"] for use in uses}
-    return {use: dataset.split(text) for use, text in expressions.items() if text is not None}
+    return {use: dataset.split(text, config.data.cache) for use, text in expressions.items() if text is not None}
 
 
 def jit_steps(

@@ -7,7 +7,13 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import digits
-from mobilenet_v2.data.pipeline import evaluation_batches, steps_of, training_batches
+from mobilenet_v2.data.pipeline import (
+    evaluation_batches,
+    evaluation_indices,
+    steps_of,
+    training_batches,
+    training_indices,
+)
 
 EXAMPLES, BATCH = 50, 8
 
@@ -125,9 +131,7 @@ def test_repeated_examples_resume_anywhere_and_on_any_number_of_hosts(taken: int
     config = make_config()
     config.augment.repeats = 3
     whole = take(training_batches(source(), config), 9)
-    resumed = iter(training_batches(source(), config))
-    resumed.set_state({"next_index": taken})
-    assert_same(take(resumed, 9 - taken), whole[taken:])
+    assert_same(take(training_batches(source(), config, start_step=taken), 9 - taken), whole[taken:])
     hosts = [take(training_batches(source(), config, process_index=i, process_count=2), 9) for i in range(2)]
     assert_same(joined(hosts), whole)
 
@@ -138,19 +142,30 @@ def test_the_seed_decides_the_order() -> None:
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("num_threads", [0, 2])
+@pytest.mark.parametrize("hosts", [1, 2, 4])
 @pytest.mark.parametrize("taken", [0, 1, 6, 13])
-def test_resumed_anywhere_the_remaining_batches_are_the_same(taken: int, num_threads: int) -> None:
-    config = make_config(num_threads=num_threads)
-    whole = take(training_batches(source(), config), 16)
-    iterator = iter(training_batches(source(), config))
-    for _ in range(taken):
-        next(iterator)
-    position = iterator.get_state()
-    assert position == {"next_index": taken}
-    resumed = iter(training_batches(source(), config))
-    resumed.set_state(position)
-    assert_same(take(resumed, 16 - taken), whole[taken:])
+def test_from_any_step_on_the_batches_are_those_of_a_run_that_was_never_stopped(taken: int, hosts: int) -> None:
+    whole = take(training_batches(source(), make_config(num_threads=2)), 16)
+    place = {"start_step": taken, "process_count": hosts}
+    parts = [
+        take(training_batches(source(), make_config(), process_index=host, **place), 16 - taken)
+        for host in range(hosts)
+    ]
+    assert_same(joined(parts), whole[taken:])
+
+
+@pytest.mark.parametrize("host", [0, 1])
+def test_the_record_behind_each_row_is_known_without_reading_it(host: int) -> None:
+    place = {"process_index": host, "process_count": 2}
+    behind = training_indices(source(), make_config(), start_step=3, **place)
+    read = labels(take(training_batches(source(), make_config(), start_step=3, **place), 20))
+    assert [behind[row] for row in range(len(read))] == read.tolist()
+    behind = evaluation_indices(source(), make_config(), **place)
+    batches = list(evaluation_batches(source(), make_config(), **place))
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    indices = np.array([behind[row] for row in range(len(mask))])
+    np.testing.assert_array_equal(indices[mask == 1], labels(batches)[mask == 1])
+    assert (indices[mask == 0] >= EXAMPLES).all()
 
 
 def test_threads_that_read_ahead_change_nothing() -> None:

@@ -10,10 +10,10 @@ from mobilenet_v2.data.prefetch import Prefetch, to_devices
 
 
 class Counting:
-    """Batches 0, 1, …; its state is the number of batches read."""
+    """Batches 0, 1, …, which knows how many were read, and whether it is closed."""
 
     def __init__(self, length: int):
-        self.length, self.read = length, 0
+        self.length, self.read, self.closed = length, 0, False
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return self
@@ -24,8 +24,8 @@ class Counting:
         self.read += 1
         return {"label": np.full(4, self.read - 1, np.int32)}
 
-    def get_state(self) -> dict[str, int]:
-        return {"next_index": self.read}
+    def close(self) -> None:
+        self.closed = True
 
 
 def one_device() -> Sharding:
@@ -62,15 +62,25 @@ def test_no_batches_end_at_once() -> None:
     assert list(prefetch(Counting(0))) == []
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5])
-def test_the_position_is_of_the_batch_handed_out_not_of_those_ahead(depth: int) -> None:
+@pytest.mark.parametrize("depth", [0, 1, 2, 5])
+def test_so_many_batches_are_ahead_of_the_one_handed_out(depth: int) -> None:
     counting = Counting(10)
     batches = prefetch(counting, depth)
-    assert batches.position == {"next_index": 0}
     for handed_out in range(1, 4):
         next(batches)
-        assert batches.position == {"next_index": handed_out}
-        assert counting.read == handed_out + depth - 1
+        assert counting.read == handed_out + depth
+
+
+def test_closed_it_closes_what_it_reads_and_lets_go_of_what_is_ahead() -> None:
+    counting = Counting(10)
+    batches = prefetch(counting)
+    ahead = next(batches)
+    batches.close()
+    assert counting.closed
+    counting.length = counting.read
+    assert int(ahead["label"][0]) == 0
+    with pytest.raises(StopIteration):
+        next(batches)
 
 
 def test_nothing_is_read_before_the_first_batch_is_asked_for() -> None:

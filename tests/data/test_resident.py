@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2.data import resident
 from mobilenet_v2.data.pipeline import evaluation_batches, training_batches, training_places
-from mobilenet_v2.data.prefetch import Prefetch
-from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.data.prefetch import DeviceBatch, Prefetch
+from mobilenet_v2.data.unreadable import Unreadable
+from mobilenet_v2.errors import ConfigError, DataError
 from tests.data.test_pipeline import BATCH, EXAMPLES, assert_same, joined, labels, make_config, source, take
 
 OFF = {"flip": False, "rotation": 0.0, "zoom": 0.0, "shift": 0.0}
@@ -29,11 +30,15 @@ def config_with(batch_size: int = BATCH, **augment: Any) -> ConfigDict:
     return config
 
 
-def stream(config: ConfigDict, records: Any = None) -> Prefetch:
+def held(records: Any, config: ConfigDict) -> DeviceBatch:
+    return resident.hold(records, config, one_device(), Unreadable("train"))
+
+
+def stream(config: ConfigDict, records: Any = None, start_step: int = 0) -> Prefetch:
     records = source() if records is None else records
-    examples = resident.hold(records, config, one_device())
-    complete = resident.gathering(examples, config, one_device())
-    return Prefetch(iter(training_places(records, config)), one_device(), complete=complete)
+    complete = resident.gathering(held(records, config), config, one_device())
+    places = iter(training_places(records, config, start_step=start_step))
+    return Prefetch(places, one_device(), complete=complete)
 
 
 def taken(batches: Prefetch, count: int) -> list[dict[str, np.ndarray]]:
@@ -78,12 +83,12 @@ def test_augmented_or_not_labels_come_in_the_order_of_the_host() -> None:
 def test_a_held_split_is_what_evaluation_sees_unreadable_images_included() -> None:
     records = source()
     records[5] = {"image": b"damaged", "label": 5}
-    held = jax.device_get(resident.hold(records, config_with(), one_device()))
+    whole = jax.device_get(held(records, config_with()))
     batches = list(evaluation_batches(records, make_config()))
-    for name, rows in held.items():
+    for name, rows in whole.items():
         np.testing.assert_array_equal(rows, np.concatenate([batch[name] for batch in batches])[:EXAMPLES])
-    assert np.flatnonzero(held["mask"] == 0).tolist() == [5]
-    assert not held["image"][5].any()
+    assert np.flatnonzero(whole["mask"] == 0).tolist() == [5]
+    assert not whole["image"][5].any()
 
 
 def test_an_unreadable_image_stays_black_and_masked_when_augmented() -> None:
@@ -99,14 +104,17 @@ def test_an_unreadable_image_stays_black_and_masked_when_augmented() -> None:
 @pytest.mark.parametrize("before", [0, 1, 6, 13])
 def test_resumed_anywhere_the_remaining_batches_are_the_same(before: int) -> None:
     config = config_with(flip=True, rotation=10.0, zoom=0.1, shift=0.1)
-    whole, batches = taken(stream(config), 16), stream(config)
-    taken(batches, before)
-    assert batches.position == {"next_index": before}
-    places = iter(training_places(source(), config))
-    places.set_state(batches.position)
-    examples = resident.hold(source(), config, one_device())
-    resumed = Prefetch(places, one_device(), complete=resident.gathering(examples, config, one_device()))
-    assert_same(taken(resumed, 16 - before), whole[before:])
+    whole = taken(stream(config), 16)
+    assert_same(taken(stream(config, start_step=before), 16 - before), whole[before:])
+
+
+def test_unreadable_images_are_named_and_a_split_of_nothing_else_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    records = source()
+    records[5] = {"image": b"damaged", "label": 5}
+    held(records, config_with())
+    assert "left out of split 'train': record 5: can't decode" in capsys.readouterr().err
+    with pytest.raises(DataError, match="none of the 2 training images can be decoded"):
+        held([{"image": b"", "label": 0}] * 2, config_with())
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 4])
@@ -131,7 +139,7 @@ def test_a_row_is_augmented_by_its_place_in_the_stream_whatever_the_batch() -> N
 
 def test_the_seed_decides_the_augmentation() -> None:
     config = config_with(shift=0.3)
-    examples = resident.hold(source(), config, one_device())
+    examples = held(source(), config)
     places = {"index": jnp.zeros(8, jnp.int32), "position": jnp.arange(8, dtype=jnp.uint32)}
     first = resident.gather_and_augment(examples, places, config)["image"]
     config.seed = 1

@@ -12,7 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from mobilenet_v2.data.builders import BUILDERS
-from mobilenet_v2.data.sources import open_dataset
+from mobilenet_v2.data.sources import Records, open_dataset
 from mobilenet_v2.errors import DataError
 from tests.data.pictures import pack, picture
 
@@ -30,6 +30,20 @@ def test_records_come_encoded_and_in_any_order(data_dir: str) -> None:
     last, first = source[1256], source[0]
     assert first["image"].startswith(b"\x89PNG")
     assert last["id"] != first["id"]
+
+
+def test_held_in_memory_the_records_are_the_same(data_dir: str) -> None:
+    dataset = open_dataset("digits", data_dir)
+    held, read = dataset.split("test", cache="memory"), dataset.split("test")
+    assert isinstance(held, list)
+    assert held == [read[index] for index in range(270)]
+
+
+def test_a_record_that_is_damaged_on_disk_is_named(data_dir: str) -> None:
+    whole = open_dataset("digits", data_dir).split("test")[0]
+    assert set(whole) == {"id", "image", "label"}
+    with pytest.raises(DataError, match=r"record 1 of split 'test' can't be read: "):
+        Records([b"", b"\xff\xff\xff"], "test")[1]
 
 
 @pytest.mark.parametrize("expression", ["training", "train[:", "", "train[:0]", "train[2000:]"])
@@ -136,7 +150,7 @@ def test_where_another_format_has_been_prepared_that_is_said(data_dir: str, tmp_
 def test_preparing_and_reading_never_import_tensorflow(tmp_path: pathlib.Path) -> None:
     program = (
         "import sys\n"
-        "from mobilenet_v2.data.sources import open_dataset\n"
+        "from mobilenet_v2.data.sources import Records, open_dataset\n"
         f"open_dataset('digits', {str(tmp_path)!r}).split('train')[0]\n"
         "sys.exit('tensorflow' in sys.modules)\n"
     )

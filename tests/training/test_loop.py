@@ -142,6 +142,45 @@ def test_a_few_unreadable_training_images_are_counted_and_left_out(
     assert 0 < counted < 12 * 16 * 0.3
 
 
+def test_a_training_split_without_a_readable_image_ends_with_its_first_batches(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_config.train.log_every = 1000
+    tiny_config.data.max_unreadable = 1.0
+    setup = make_setup(tiny_config)
+    setup.splits["train"] = [{"image": b"", "label": 0}] * 200
+    monkeypatch.setattr(loop, "make_setup", lambda config: setup)
+    with pytest.raises(DataError, match=r"none of the first 112 images of split 'train\[:200\]' can be decoded"):
+        loop.run(tiny_config, str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("before, after", [((2, 0), (0, 0)), pytest.param((0, 2), (2, 0), marks=pytest.mark.slow)])
+def test_saved_with_one_number_of_threads_and_workers_a_run_goes_on_with_another(
+    tiny_config: ConfigDict,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[int, int],
+    after: tuple[int, int],
+) -> None:
+    loop.run(tiny_config, str(tmp_path / "whole"))
+    tiny_config.data.update(num_threads=before[0], num_workers=before[1])
+    write = loop.Writers.write
+
+    def interrupted_at_step_6(self: loop.Writers, event: str, step: int, **values: float) -> None:
+        write(self, event, step, **values)
+        if (event, step) == ("train", 6):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop.Writers, "write", interrupted_at_step_6)
+    with pytest.raises(KeyboardInterrupt, match="interrupted at step 7"):
+        loop.run(tiny_config, str(tmp_path / "cut"))
+    monkeypatch.setattr(loop.Writers, "write", write)
+    tiny_config.data.update(num_threads=after[0], num_workers=after[1])
+    loop.run(tiny_config, str(tmp_path / "cut"))
+    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
+    assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
+
+
 @pytest.mark.parametrize("residence", ["host", "device"])
 def test_interrupted_between_rows_the_sums_go_on(
     tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, residence: str

@@ -43,6 +43,12 @@ def test_a_file_a_foreign_folder_and_another_config_are_refused(
         run_directory.check(tmp_path / "run", tiny_config)
 
 
+def test_a_run_may_go_on_with_other_threads_workers_and_cache(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    run_directory.create(tmp_path / "run", tiny_config)
+    tiny_config.data.update(num_threads=3, num_workers=5, cache="none")
+    run_directory.check(tmp_path / "run", tiny_config)
+
+
 def test_a_folder_that_is_not_writable_is_refused(
     tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

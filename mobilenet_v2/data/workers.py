@@ -1,0 +1,55 @@
+"""Batches out of Grain's threads and worker processes: how they start, fail and end."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import grain.python as grain
+import numpy as np
+from absl import flags
+
+from mobilenet_v2.errors import DataError
+
+
+def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
+    """Iterates, and ends what reads ahead when it ends itself, is closed, or fails.
+
+    Raises:
+      DataError: if a worker process was killed.
+    """
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # Grain asks for flags of its own when it starts a worker
+    iterator = iter(batches)
+    try:
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "terminated unexpectedly" not in str(error):
+                    raise
+                raise DataError(f"a process that reads data was killed, for want of memory perhaps: {error}") from error
+            # Memory shared with a worker, if it were kept until Python ends, would be told of as leaked.
+            yield {name: rows if type(rows) is np.ndarray else np.array(rows) for name, rows in batch.items()}
+    finally:
+        # Grain closes only workers that it has drawn from. To tell its state it draws on all that it has started.
+        iterator.get_state()
+        iterator.close()
+
+
+def start_worker(index: int, count: int) -> None:
+    """What a worker process does first: it leaves Ctrl-C to the process that started it, and ends when that does."""
+    del index, count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
