@@ -35,7 +35,22 @@ def get_config() -> ConfigDict:
         resize="whole_image",
         interpolation="area",
     )
-    config.augment.update(flip=True, rotation=10.0)
+    config.data.num_threads = 2
+    config.augment.update(
+        random_background=0.3,
+        crop="random_resized",
+        crop_area=(0.6, 1.0),
+        interpolation="linear",
+        flip=True,
+        rotation=10.0,
+        brightness=0.2,
+        contrast=0.2,
+        saturation=0.2,
+        hue=0.02,
+        mixup=0.2,
+        cutmix=1.0,
+        mix_probability=0.2,
+    )
     config.train.update(
         batch_size=32,
         num_epochs=40.0,

@@ -1,25 +1,34 @@
 """What a run starts from instead of initialisers: published weights, or what another run trained."""
 
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models import activations
 from mobilenet_v2.models.build import build_model
-from mobilenet_v2.training import checkpoint
+from mobilenet_v2.training.trained import describe, is_run, read_run
 from mobilenet_v2.weights.architecture import check_shapes
 from mobilenet_v2.weights.arrays import Arrays
 from mobilenet_v2.weights.load import CLASSIFIER, class_count, fitting_classifier, import_file
 
 _STEM = "params/stem/conv/kernel"
 # Under other values of these the same arrays fit, and are another function.
-_FUNCTION = ("padding", "batch_norm_epsilon", "activation", "linear_bottleneck", "residual")
+_TABLES = ("stages", "separable_stages")
+_FUNCTION = (
+    "padding",
+    "batch_norm_epsilon",
+    "activation",
+    "linear_bottleneck",
+    "residual",
+    "depthwise_order",
+    "stem_stride",
+    "output_stride",
+    *_TABLES,
+)
 
 
 class WarmStart(NamedTuple):
@@ -61,8 +70,7 @@ def load(config: ConfigDict) -> WarmStart:
     if name is None:
         return NOTHING
     try:
-        is_run = (pathlib.Path(name) / "checkpoints").is_dir()
-        source = _of_run(pathlib.Path(name), notes) if is_run else _of_file(name, notes)
+        source = _of_run(pathlib.Path(name), notes) if is_run(name) else _of_file(name, notes)
     except OSError as error:
         raise WeightsError(f"weights {name!r} can't be read: {error.strerror or error}") from error
     arrays, classes = _with_channels(source.arrays, config.data.channels, notes), config.model.num_classes
@@ -81,38 +89,25 @@ def load(config: ConfigDict) -> WarmStart:
 
 def _of_file(name: str, notes: list[str]) -> _Source:
     imported = import_file(name, report=notes.append)
-    stated = {f"model.{field}": getattr(imported.model, field, None) for field in _FUNCTION}
+    # What MobileNetV1 does not have is no difference.
+    known = [field for field in _FUNCTION if hasattr(imported.model, field)]
+    stated = {f"model.{field}": getattr(imported.model, field) for field in known}
     stated["model.activation"] = activations.name_of(imported.model.activation)
     if imported.preprocessing is not None:
         stated |= {f"data.{field}": getattr(imported.preprocessing, field) for field in ("mean", "std")}
-    # What MobileNetV1 does not have is no difference.
-    stated = {field: value for field, value in stated.items() if value is not None}
     record = {"file": str(imported.path), "source": imported.source, "sha256": imported.sha256}
     return _Source(imported.arrays, stated, record)
 
 
 def _of_run(folder: pathlib.Path, notes: list[str]) -> _Source:
-    """Arrays are taken by name, so that the run's optimizer and number of classes don't matter."""
-    manager = checkpoint.open_reader(folder / "checkpoints")
-    try:
-        restored = checkpoint.restore_latest(manager, None, read_only=True)
-    finally:
-        manager.close()
-    if restored is None:
-        raise WeightsError(f"run {str(folder)!r} has no checkpoint yet to start from")
-    state: Mapping[str, Any] = restored.state
-    averaged = state.get("ema_params") is not None
-    prefix = "ema_" if averaged else ""
-    variables = {name: state[prefix + name] for name in ("params", "batch_stats")}
-    arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(variables, sep="/").items()}
-    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
-    step, config = int(state["step"]), restored.extra["config"]
-    what = "averaged variables" if averaged else "variables"
-    notes.append(f"{folder.name}: {what} of step {step}, {len(arrays)} arrays, sha256 of their bytes {digest}")
-    stated = {f"model.{field}": config["model"].get(field) for field in _FUNCTION}
-    stated |= {f"data.{field}": config["data"].get(field) for field in ("mean", "std")}
-    record = {"file": str(folder / "checkpoints" / str(step)), "source": f"{what} of a run", "sha256": digest}
-    return _Source(arrays, {name: value for name, value in stated.items() if value is not None}, record)
+    trained = read_run(folder)
+    notes.append(describe(folder, trained))
+    model, data = trained.config["model"], trained.config["data"]
+    stated = {f"model.{field}": model[field] for field in _FUNCTION if field in model}
+    stated |= {f"data.{field}": data[field] for field in ("mean", "std")}
+    file = str(folder / "checkpoints" / str(trained.step))
+    record = {"file": file, "source": f"{trained.what} of a run", "sha256": trained.sha256}
+    return _Source(trained.arrays, stated, record)
 
 
 def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:
@@ -125,11 +120,20 @@ def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:
 
 def _differences(name: str, stated: Mapping[str, Any], config: ConfigDict) -> list[str]:
     """A line for each field of which the source states another value."""
-    lines = []
+    lines, own_table = [], "separable_stages" if config.model.name == "mobilenet_v1" else "stages"
     for field, theirs in stated.items():
         section, key = field.split(".")
         ours = config[section].get(key)
         theirs = tuple(theirs) if isinstance(theirs, list) else theirs
+        if key in _TABLES and key != own_table:
+            continue
+        if key == own_table:
+            # The rest of a table shows in the shapes.
+            field, ours, theirs = f"{field}, by its strides,", _strides(ours), _strides(theirs)
         if ours != theirs and not (section == "data" and len(ours) != len(theirs)):
             lines.append(f"warning: config.{field} is {ours!r}, but {theirs!r} in {name!r}: accuracy may suffer")
     return lines
+
+
+def _strides(table: Any) -> tuple[int, ...]:
+    return tuple(row[-1] for row in table)

@@ -171,6 +171,19 @@ def published(tmp_path: pathlib.Path, source: str, **model: Any) -> ConfigDict:
     return config
 
 
+def test_a_line_says_where_strides_are_not_as_in_the_source(tmp_path: pathlib.Path) -> None:
+    config = published(tmp_path, "slim", num_classes=1000, stem_stride=1, output_stride=16)
+    config.model.stages = (*config.model.stages[:5], (None, 160, 3, 1), config.model.stages[6])
+    config.model.separable_stages = ((8, 1, 1),)
+    warnings = [line.split(":")[1] for line in warm_start.load(config).notes if line.startswith("warning")]
+    name = repr(config.init_from)
+    assert warnings == [
+        f" config.model.stem_stride is 1, but 2 in {name}",
+        f" config.model.output_stride is 16, but None in {name}",
+        f" config.model.stages, by its strides, is (1, 2, 2, 2, 1, 1, 1), but (1, 2, 2, 2, 1, 2, 1) in {name}",
+    ]
+
+
 def test_a_line_says_which_fields_are_not_as_in_the_source(tmp_path: pathlib.Path) -> None:
     config = published(tmp_path, "timm", activation="swish")
     warnings = [line for line in warm_start.load(config).notes if line.startswith("warning")]

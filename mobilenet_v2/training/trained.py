@@ -1,0 +1,80 @@
+"""What a run has trained, as a network and its variables: its newest checkpoint, averaged where the run averages."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models.build import build_model
+from mobilenet_v2.models.variants import Preprocessing
+from mobilenet_v2.training import checkpoint, run_directory
+from mobilenet_v2.weights.arrays import Arrays
+from mobilenet_v2.weights.load import Pretrained, to_variables
+
+
+class Trained(NamedTuple):
+    """Arrays by path and their SHA-256; `what` they are, at which step, and the config of the run, as plain values."""
+
+    arrays: Arrays
+    sha256: str
+    what: str
+    step: int
+    config: Mapping[str, Any]
+
+
+def is_run(folder: str | pathlib.Path) -> bool:
+    """Whether `folder` is a run's, with checkpoints."""
+    return (pathlib.Path(folder) / "checkpoints").is_dir()
+
+
+def load_run(folder: str | pathlib.Path, report: Callable[[str], None] = print) -> Pretrained:
+    """The network of a run, its variables, and the preprocessing that its images were given.
+
+    Raises:
+      WeightsError, CheckpointError, WorkdirError: if it is no run, has no checkpoint yet, or all are damaged.
+    """
+    folder = pathlib.Path(folder)
+    config = run_directory.read_config(folder)
+    trained = read_run(folder)
+    report(describe(folder, trained))
+    names = [field.name for field in dataclasses.fields(Preprocessing) if field.name != "crop_size"]
+    preprocessing = Preprocessing(crop_size=config.data.image_size, **{name: config.data[name] for name in names})
+    return Pretrained(build_model(config.model), to_variables(trained.arrays), str(folder), preprocessing)
+
+
+def read_run(folder: pathlib.Path) -> Trained:
+    """The arrays of a run, taken by name, so that its optimizer and number of classes don't matter.
+
+    Raises:
+      WeightsError, CheckpointError: if it has no checkpoint yet, or all are damaged.
+    """
+    if not is_run(folder):
+        raise WeightsError(f"run {str(folder)!r} has no checkpoint yet")
+    manager = checkpoint.open_reader(folder / "checkpoints")
+    try:
+        restored = checkpoint.restore_latest(manager, None, read_only=True)
+    finally:
+        manager.close()
+    if restored is None:
+        raise WeightsError(f"run {str(folder)!r} has no checkpoint yet")
+    state: Mapping[str, Any] = restored.state
+    averaged = state.get("ema_params") is not None
+    prefix = "ema_" if averaged else ""
+    variables = {name: state[prefix + name] for name in ("params", "batch_stats")}
+    arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(variables, sep="/").items()}
+    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+    what = "averaged variables" if averaged else "variables"
+    return Trained(arrays, digest, what, int(state["step"]), restored.extra["config"])
+
+
+def describe(folder: pathlib.Path, trained: Trained) -> str:
+    """A line for a person."""
+    return (
+        f"{folder.name}: {trained.what} of step {trained.step}, {len(trained.arrays)} arrays, sha256 of their bytes "
+        f"{trained.sha256}"
+    )
