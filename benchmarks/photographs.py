@@ -57,7 +57,7 @@ def make(folder: pathlib.Path, photographs: pathlib.Path | None, count: int) -> 
     for index in range(count):
         picture = _window(originals[index % len(originals)], rng)
         name = f"{index:05d}.jpg"
-        encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+        encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 97])[1].tobytes()
         (images / name).write_bytes(encoded)
         crops[name] = random_resized_crop(HEIGHT, WIDTH, rng)
     (folder / "crops.json").write_text(json.dumps(crops))
