@@ -75,6 +75,11 @@ def not_finite(path: pathlib.Path) -> None:
     save_file({**arrays, "bn1.weight": np.full_like(arrays["bn1.weight"], np.nan)}, path)
 
 
+def infinite_in_float32(path: pathlib.Path) -> None:
+    arrays = small.arrays("timm")
+    save_file({**arrays, "bn1.weight": np.full(arrays["bn1.weight"].shape, 1e300)}, path)
+
+
 def negative_variance(path: pathlib.Path) -> None:
     arrays = small.arrays("timm")
     save_file({**arrays, "bn1.running_var": -arrays["bn1.running_var"]}, path)
@@ -93,6 +98,12 @@ def h5_of_a_huge_shape(path: pathlib.Path) -> None:
 def h5_that_inflates(path: pathlib.Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("Conv1/Conv1/kernel:0", data=np.zeros((4096, 4096), np.float32), compression="gzip")
+
+
+def h5_of_a_huge_chunk(path: pathlib.Path) -> None:
+    with h5py.File(path, "w") as file:
+        chunked = {"maxshape": (None,), "chunks": (2**23,), "compression": "gzip"}
+        file.create_dataset("Conv1/Conv1/kernel:0", data=np.ones(4, np.float32), **chunked)
 
 
 def h5_of_another_file_s_data(path: pathlib.Path) -> None:
@@ -156,6 +167,22 @@ def pth_of_a_huge_view(path: pathlib.Path) -> None:
     torch.save({"features.0.0.weight": torch.ones(1).expand(2**36)}, path)
 
 
+def pth_of_a_meta_tensor(path: pathlib.Path) -> None:
+    import torch
+
+    torch.save({"features.0.0.weight": torch.ones(3, device="meta")}, path)
+
+
+def pth_of_a_tensor_without_strides(path: pathlib.Path) -> None:
+    import torch
+
+    torch.save({"features.0.0.weight": torch.ones(1).expand(1024)}, path)
+
+
+def pickle_that_ends_like_a_zip(path: pathlib.Path) -> None:
+    path.write_bytes(pickle.dumps({}, protocol=2) + b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 9, 9, 2**20, 2**20, 0))
+
+
 def pth_that_inflates(path: pathlib.Path) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -177,6 +204,12 @@ def index_of_truncated_data(path: pathlib.Path) -> None:
 def index_of_a_huge_shape(path: pathlib.Path) -> None:
     dims = b"\x12\x08" + b"\x08" + files.varint(2**45)
     path.write_bytes(files.table({b"": b"\x08\x01", b"MobilenetV2/Conv/weights": b"\x08\x01\x12\x0a" + dims}))
+
+
+def index_of_a_shape_beyond_int64(path: pathlib.Path) -> None:
+    dims = b"\x12\x02\x08\x00\x12\x0b\x08" + files.varint(2**64 - 1)
+    entry = b"\x08\x01\x12" + files.varint(len(dims)) + dims
+    path.write_bytes(files.table({b"": b"\x08\x01", b"MobilenetV2/Conv/weights": entry}))
 
 
 def damaged_index(path: pathlib.Path) -> None:
@@ -241,6 +274,12 @@ BAD_FILES: dict[Callable[[pathlib.Path], None], list[str]] = {
     pth_that_inflates: ["inflates from"],
     index_without_data: ["needs", "data-00000-of-00001' beside it"],
     index_of_truncated_data: ["holds 1000 bytes, must hold"],
+    index_of_a_shape_beyond_int64: ["'MobilenetV2/Conv/weights' of shape (0, 18446744073709551615)"],
+    infinite_in_float32: ["'params/stem/bn/scale'", "not finite in float32"],
+    h5_of_a_huge_chunk: ["'Conv1/Conv1/kernel:0' of shape (4,) in chunks of (8388608,)"],
+    pth_of_a_meta_tensor: ["'features.0.0.weight'", "on device meta"],
+    pth_of_a_tensor_without_strides: ["'features.0.0.weight' of shape (1024,)", "stores 4 bytes"],
+    pickle_that_ends_like_a_zip: ["PyTorch"],
     index_of_a_huge_shape: ["'MobilenetV2/Conv/weights' of shape (35184372088832,)"],
     damaged_index: ["no whole checkpoint index"],
     ours_without_description: ["needs 'file.json' beside it"],
