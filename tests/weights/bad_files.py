@@ -70,6 +70,11 @@ def kernel_of_another_rank(path: pathlib.Path) -> None:
     save_file({**small.arrays("timm"), "conv_stem.weight": np.ones((8, 27), np.float32)}, path)
 
 
+def classifier_of_two_axes(path: pathlib.Path) -> None:
+    name = "MobilenetV2/Logits/Conv2d_1c_1x1/weights"
+    save_file({**small.arrays("slim"), name: np.ones((128, 5), np.float32)}, path)
+
+
 def not_finite(path: pathlib.Path) -> None:
     arrays = small.arrays("timm")
     save_file({**arrays, "bn1.weight": np.full_like(arrays["bn1.weight"], np.nan)}, path)
@@ -256,6 +261,7 @@ BAD_FILES: dict[Callable[[pathlib.Path], None], list[str]] = {
     widths_of_no_multiplier: ["36]", "no width multiplier"],
     kernel_of_another_size: ["block_07/depthwise/conv/kernel: (5, 5, 1, 48) for (3, 3, 1, 48)"],
     kernel_of_another_rank: ["'conv_stem.weight' has shape (8, 27), must have 4 axes"],
+    classifier_of_two_axes: ["has shape (128, 5), must be [1, 1, in, out]"],
     not_finite: ["'params/stem/bn/scale'", "not finite"],
     negative_variance: ["negative variances in 'batch_stats/stem/bn/var'"],
     truncated_h5: ["no whole HDF5 file"],
@@ -279,7 +285,7 @@ BAD_FILES: dict[Callable[[pathlib.Path], None], list[str]] = {
     h5_of_a_huge_chunk: ["'Conv1/Conv1/kernel:0' of shape (4,) in chunks of (8388608,)"],
     pth_of_a_meta_tensor: ["'features.0.0.weight'", "on device meta"],
     pth_of_a_tensor_without_strides: ["'features.0.0.weight' of shape (1024,)", "stores 4 bytes"],
-    pickle_that_ends_like_a_zip: ["PyTorch"],
+    pickle_that_ends_like_a_zip: ["no whole zip archive"],
     index_of_a_huge_shape: ["'MobilenetV2/Conv/weights' of shape (35184372088832,)"],
     damaged_index: ["no whole checkpoint index"],
     ours_without_description: ["needs 'file.json' beside it"],

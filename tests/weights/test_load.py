@@ -245,3 +245,20 @@ def test_a_safetensors_header_as_long_as_a_pickle_s_first_bytes_is_read(tmp_path
     (tmp_path / "file").write_bytes(padded.to_bytes(8, "little") + header + content[8 + length :])
     assert (tmp_path / "file").read_bytes()[:2] == b"\x80\x02"
     load_pretrained(tmp_path / "file", report=quiet)
+
+
+def test_checkpoint_data_without_its_index_says_so(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m.data-00000-of-00001").write_bytes(bytes(8))
+    with pytest.raises(WeightsError, match=r"'m\.data-00000-of-00001' needs 'm\.index' beside it"):
+        load_pretrained(tmp_path / "m.data-00000-of-00001", report=quiet)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+def test_a_negated_view_of_torch_s_is_read_with_its_sign(tmp_path: pathlib.Path) -> None:
+    import torch
+
+    state = {name: torch.tensor(array) for name, array in small.arrays("torchvision").items()}
+    state["features.0.0.weight"] = torch._neg_view(-state["features.0.0.weight"])
+    torch.save(state, tmp_path / "file.pth")
+    _, variables = load_pretrained(tmp_path / "file.pth", report=quiet)
+    assert_are_the_weights_of(variables, "torchvision")
