@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mobilenet_v2 import command_line
 from mobilenet_v2.errors import ConfigError
 from mobilenet_v2.weights.load import import_file, with_classes
-from mobilenet_v2.weights.save import save_weights
+from mobilenet_v2.weights.save import check_output, save_weights
 
 _OPTIONAL = ("names", "num_classes", "revision")
 
@@ -23,13 +23,15 @@ def main(argv: Sequence[str]) -> None:
     )
     lines: list[str] = []
     num_classes = _classes(flags.num_classes)
+    names = flags.names or "ours"
+    check_output(flags.output, names)
     imported = import_file(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
     found = with_classes(flags.weights, imported, num_classes, report=lines.append)
     written = save_weights(
         flags.output,
         found.model,
         found.variables,
-        names=flags.names or "ours",
+        names=names,
         source=flags.weights,
         preprocessing=found.preprocessing,
         report=lines.append,

@@ -2,7 +2,7 @@
 
 A name is source/architecture: `timm/mobilenetv2_110d`, `keras/mobilenet_v1_025`; the number is the width in hundredths.
 The paper's own networks are TF-slim's. Values were read in the sources and run: the same weights under another
-source's padding or ε lose accuracy silently. Shortcuts are everywhere as in the paper; at widths below 0.35, where stem
+source's padding or ε lose accuracy silently. Shortcuts are everywhere as in the paper; at widths below 0.28, where stem
 and block 00 are equally wide, Hugging Face alone has none in block 00: it has published no such network.
 """
 

@@ -28,23 +28,27 @@ class Budget:
           WeightsError: if the shape is none, or the file's arrays together pass `MAX_BYTES`.
         """
         self._bytes += math.prod(shape) * itemsize
-        if any(size < 0 for size in shape) or self._bytes > MAX_BYTES:
+        if any(not 0 <= size <= MAX_BYTES for size in shape) or self._bytes > MAX_BYTES:
             raise WeightsError(
                 f"{self._file!r} claims {name!r} of shape {tuple(shape)}, must hold at most {MAX_BYTES} bytes in all"
             )
 
 
-def check_values(file: str, arrays: Arrays) -> None:
-    """Refuses what no trained network holds.
+def as_float32(file: str, arrays: Arrays) -> Arrays:
+    """The arrays in float32, without what no trained network holds.
 
     Raises:
-      WeightsError: if an array is not of numbers, or not finite.
+      WeightsError: if an array is not of floating-point numbers, or not finite in float32.
     """
+    found: Arrays = {}
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise WeightsError(f"{file!r} holds {name!r} as {array.dtype}, must be floating-point")
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{file!r} holds {name!r} with values that are not finite")
+        with np.errstate(over="ignore"):
+            found[name] = array.astype(np.float32, copy=False)
+        if not np.isfinite(found[name]).all():
+            raise WeightsError(f"{file!r} holds {name!r} with values that are not finite in float32")
+    return found
 
 
 def first(names: Iterable[str]) -> str:

@@ -1,6 +1,5 @@
 """Weight files of the HuggingFace hub: fetched once, kept in its cache, by a revision that can be pinned."""
 
-import contextlib
 import pathlib
 import re
 from typing import NamedTuple
@@ -9,6 +8,8 @@ from mobilenet_v2.errors import WeightsError
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE = "model.safetensors"
+# They say what images must be like, and, of HuggingFace's own networks, what the arrays don't.
+_BESIDE = ("config.json", "preprocessor_config.json")
 
 
 class Fetched(NamedTuple):
@@ -24,7 +25,10 @@ def is_name(name: str) -> bool:
 
 
 def fetch(name: str, revision: str | None = None, cache_dir: str | None = None, offline: bool = False) -> Fetched:
-    """`model.safetensors` of the repository `name`, with the files that describe it beside it.
+    """`model.safetensors` of the repository `name`, with the files that describe it beside it, of the same commit.
+
+    A repository need not have those. Offline they are as the cache holds them: a snapshot without them is taken as it
+    is. Otherwise a network without them would be another, so that whatever keeps them from being fetched is an error.
 
     Args:
       revision: a branch, tag or commit; the default branch if None.
@@ -35,34 +39,59 @@ def fetch(name: str, revision: str | None = None, cache_dir: str | None = None, 
       WeightsError: if there is no such repository, revision or file, or the hub can't be reached.
     """
     import huggingface_hub
+    from huggingface_hub import constants, errors
+
+    try:
+        path = _download(name, _FILE, revision, cache_dir, offline)
+    except errors.LocalEntryNotFoundError as error:
+        raise WeightsError(
+            f"weights {name!r}{_at(revision)} are no file here and not in the hub's cache, and the hub can't be asked"
+        ) from error
+    except errors.EntryNotFoundError as error:
+        raise WeightsError(
+            f"weights {name!r}{_at(revision)} have no {_FILE}, the only kind of file that is fetched"
+        ) from error
+    commit = path.parent.name
+    for beside in _BESIDE:
+        known = huggingface_hub.try_to_load_from_cache(name, beside, cache_dir=cache_dir, revision=commit)
+        if known is not None:
+            continue  # here, or known not to be in the repository
+        try:
+            _download(name, beside, commit, cache_dir, offline)
+        except errors.LocalEntryNotFoundError as error:
+            if not (offline or constants.HF_HUB_OFFLINE):
+                raise WeightsError(
+                    f"weights {name!r}{_at(revision)} are here, but the hub can't be asked for their {beside}; offline "
+                    "what the cache holds is taken"
+                ) from error
+        except errors.EntryNotFoundError:
+            pass
+    return Fetched(path, commit)
+
+
+def _download(name: str, file: str, revision: str | None, cache_dir: str | None, offline: bool) -> pathlib.Path:
+    """Raises `EntryNotFoundError` where there is no such file, and `WeightsError` for all else."""
+    import huggingface_hub
     from huggingface_hub import errors
 
-    def download(file: str) -> pathlib.Path:
+    try:
         return pathlib.Path(
             huggingface_hub.hf_hub_download(
                 name, file, revision=revision, cache_dir=cache_dir, local_files_only=offline
             )
         )
-
-    at = f" at revision {revision!r}" if revision else ""
-    try:
-        path = download(_FILE)
-    except errors.LocalEntryNotFoundError as error:
-        raise WeightsError(
-            f"weights {name!r}{at} are no file here and not in the hub's cache, and the hub can't be asked"
-        ) from error
-    except errors.EntryNotFoundError as error:
-        raise WeightsError(f"weights {name!r}{at} have no {_FILE}, the only kind of file that is fetched") from error
+    except errors.EntryNotFoundError:
+        raise
     except errors.RevisionNotFoundError as error:
         raise WeightsError(f"weights {name!r} have no revision {revision!r}") from error
     except errors.RepositoryNotFoundError as error:
         raise WeightsError(
             f"weights {name!r} are no file here and no repository of the hub that may be read"
         ) from error
-    except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
-        raise WeightsError(f"weights {name!r}{at} can't be fetched: {' '.join(str(error).split())[:200]}") from error
-    # They say what images must be like, and, of HuggingFace's own networks, what the arrays don't.
-    for beside in ("config.json", "preprocessor_config.json"):
-        with contextlib.suppress(errors.EntryNotFoundError, errors.HfHubHTTPError, OSError):
-            download(beside)
-    return Fetched(path, path.parent.name)
+    except Exception as error:  # of many types, from the hub's client and the HTTP library under it
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise WeightsError(f"{file} of weights {name!r}{_at(revision)} can't be fetched: {reason}") from error
+
+
+def _at(revision: str | None) -> str:
+    return f" at revision {revision!r}" if revision else ""

@@ -6,6 +6,7 @@ such a file.
 """
 
 import io
+import math
 import pathlib
 import re
 import zipfile
@@ -92,6 +93,11 @@ def _claim(file: str, path: str, dataset: h5py.Dataset, budget: Budget) -> None:
     if dataset.external or dataset.is_virtual:
         raise WeightsError(f"{file!r} keeps {path!r} in another file, must hold its arrays itself")
     budget.claim(path, dataset.shape or (), dataset.dtype.itemsize)
+    if dataset.chunks is not None:
+        # A chunk is inflated whole, however few of its elements are in the array; Keras writes none at all.
+        Budget(file).claim(path, dataset.chunks, dataset.dtype.itemsize)
+        if math.prod(dataset.chunks) > max(_MAX_UNSTORED, 2 * math.prod(dataset.shape or ())):
+            raise WeightsError(f"{file!r} keeps {path!r} of shape {dataset.shape} in chunks of {dataset.chunks}")
     stored = dataset.id.get_storage_size()
     if dataset.nbytes > max(_MAX_UNSTORED, _MAX_COMPRESSION * stored):
         raise WeightsError(f"{file!r} claims {path!r} of shape {dataset.shape}, of which it stores {stored} bytes")

@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,8 @@ from mobilenet_v2.models.initializers import kernel_initializers
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import hub, name_map, native, sources
 from mobilenet_v2.weights.architecture import check_shapes, mobilenet_v1_fields, mobilenet_v2_fields
-from mobilenet_v2.weights.arrays import Arrays, check_values, first
+from mobilenet_v2.weights.arrays import Arrays, as_float32, first
+from mobilenet_v2.weights.json_file import read_object
 from mobilenet_v2.weights.preprocessing import preprocessing_of
 from mobilenet_v2.weights.reading import Contents, read_file
 from mobilenet_v2.weights.sources import huggingface
@@ -104,12 +105,11 @@ def import_file(
     contents = read_file(path)
     read = _native if contents.metadata.get("format") else _foreign
     model, arrays, source, preprocessing = read(contents, fields)
-    check_values(contents.path.name, arrays)
+    arrays = as_float32(contents.path.name, arrays)
     negative = [key for key, array in arrays.items() if key.endswith("/var") and (array < 0).any()]
     if negative:
         raise WeightsError(f"{contents.path.name!r} has negative variances in {first(negative)}")
-    with contents.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _sha256(contents.files)
     report(f"{contents.path.name}: {source}, {len(arrays)} arrays, sha256 {digest}")
     return Imported(model, arrays, source, preprocessing, contents.path, digest)
 
@@ -120,10 +120,12 @@ def with_classes(
     """The imported network with so many classes, see `load_pretrained`.
 
     Raises:
-      WeightsError: if the weights have no classifier and `num_classes` is None.
+      WeightsError: if the weights have no classifier and `num_classes` is None, or that is negative.
     """
+    if num_classes is not None and num_classes < 0:
+        raise WeightsError(f"num_classes is {num_classes}, must be at least 0")
     model, arrays = _classified(imported, num_classes, seed, report)
-    check_shapes(name, model, arrays)
+    check_shapes(name, model, arrays, "the network that its widths say")
     return Pretrained(model, to_variables(arrays), imported.source, imported.preprocessing)
 
 
@@ -131,6 +133,16 @@ def to_variables(arrays: Arrays) -> Variables:
     """Arrays by path as the variables that `model.init` makes, float32."""
     leaves = {path: jnp.asarray(array, jnp.float32) for path, array in arrays.items()}
     return unflatten_dict(leaves, sep="/")
+
+
+def _sha256(files: Sequence[pathlib.Path]) -> str:
+    """Of the files' bytes, one after the other: a checkpoint's index is followed by its data."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+    return digest.hexdigest()
 
 
 def _is_local(name: str) -> bool:
@@ -156,18 +168,22 @@ def class_count(arrays: Arrays) -> int | None:
 
 def _native(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any, Arrays, str, Preprocessing | None]:
     name = contents.path.name
-    if contents.metadata["format"] != native.FORMAT:
+    version = contents.metadata["format"]
+    if not version.startswith(native.FAMILY):
         return _foreign(contents, fields)  # "pt", which torch's writer leaves
+    if version != native.FORMAT:
+        raise WeightsError(f"{name!r} has format {version!r}, must be {native.FORMAT!r}")
     description = native.read_description(contents.path)
     changed = description._replace(model={**description.model, **(fields or {})})
+    native.check_blocks(name, changed, contents.arrays)
     model = native.build(name, changed)
-    check_shapes(name, model, contents.arrays)
+    check_shapes(name, model, contents.arrays, "the network that is described beside it")
     return model, contents.arrays, description.source, description.preprocessing
 
 
 def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any, Arrays, str, Preprocessing | None]:
     name = contents.path.name
-    recognised = sources.recognise(contents.arrays)
+    recognised = sources.recognise(contents.arrays, contents.format)
     if recognised is None:
         known = ", ".join(sources.BY_NAME)
         raise WeightsError(
@@ -181,8 +197,9 @@ def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any,
     else:
         stated |= mobilenet_v2_fields(name, ours, repeats)
     beside = contents.path.with_name("config.json")
-    if source is huggingface.HUGGINGFACE and beside.is_file():
-        stated |= huggingface.fields_of_config(beside.read_text())
+    if source is huggingface.HUGGINGFACE:
+        huggingface.check_shortcut(name, ours)
+        stated |= huggingface.fields_of_config(read_object(beside)) if beside.is_file() else {}
     if (classes := class_count(ours)) is not None:
         stated["num_classes"] = classes
     return build_model({**stated, **(fields or {})}), ours, source.name, preprocessing_of(contents.path, source)

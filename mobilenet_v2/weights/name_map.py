@@ -44,7 +44,8 @@ class Entry(NamedTuple):
           WeightsError: if it has another rank than the source's.
         """
         if array.ndim != len(self.axes) + 2 * self.as_conv or (self.as_conv and array.shape[:2] != (1, 1)):
-            raise WeightsError(f"{self.foreign!r} has shape {array.shape}, must have {len(self.axes)} axes")
+            must = "be [1, 1, in, out]" if self.as_conv and len(self.axes) == 2 else f"have {len(self.axes)} axes"
+            raise WeightsError(f"{self.foreign!r} has shape {array.shape}, must {must}")
         return np.transpose(array[0, 0] if self.as_conv else array, self.axes)
 
     def to_foreign(self, array: np.ndarray) -> np.ndarray:

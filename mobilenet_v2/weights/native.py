@@ -9,16 +9,21 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mobilenet_v2.config_fields import FIELDS
+from mobilenet_v2.config_fields import FIELDS, SEPARABLE_STAGE_FIELDS, STAGE_FIELDS, Field
 from mobilenet_v2.errors import WeightsError, nearest
 from mobilenet_v2.models import activations
 from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import safetensors_file
 from mobilenet_v2.weights.arrays import Arrays
+from mobilenet_v2.weights.json_file import read_object
 from mobilenet_v2.weights.preprocessing import checked
 
-FORMAT = "mobilenet_v2 1"
+FAMILY = "mobilenet_v2 "
+FORMAT = f"{FAMILY}1"
+_ROWS = {"stages": STAGE_FIELDS, "separable_stages": SEPARABLE_STAGE_FIELDS}
+# How a network is computed is no matter of its file; files of before state it, and it is believed.
+_NOT_WRITTEN = ("frozen", "formulation", "remat")
 
 
 class Description(NamedTuple):
@@ -54,12 +59,12 @@ def read_description(path: pathlib.Path) -> Description:
     """
     beside = path.with_suffix(".json")
     try:
-        content = json.loads(beside.read_text())
+        content = read_object(beside)
         model, source = dict(content["model"]), str(content["source"])
         version, preprocessing = content["format"], content.get("preprocessing")
     except FileNotFoundError as error:
         raise WeightsError(f"{path.name!r} needs {beside.name!r} beside it, which is not there") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{beside.name!r} is damaged, must describe the network of {path.name!r}: {error!r}"
         ) from error
@@ -70,6 +75,18 @@ def read_description(path: pathlib.Path) -> Description:
         _check_field(beside.name, name, value)
     stated = None if preprocessing is None else checked(beside.name, preprocessing)
     return Description(fields, source, stated)
+
+
+def check_blocks(file: str, description: Description, arrays: Arrays) -> None:
+    """Refuses more blocks than there are arrays, before they are traced, which takes time.
+
+    Raises:
+      WeightsError: if there are more.
+    """
+    name = "separable_stages" if description.model.get("name") == "mobilenet_v1" else "stages"
+    blocks = sum(row[-2] for row in description.model.get(name, ()))
+    if blocks > len(arrays):
+        raise WeightsError(f"{file!r} holds {len(arrays)} arrays, must hold those of {blocks} blocks")
 
 
 def build(file: str, description: Description) -> nn.Module:
@@ -88,20 +105,41 @@ def _check_field(file: str, name: str, value: Any) -> None:
     known = {key.removeprefix("model."): field for key, field in FIELDS.items() if key.startswith("model.")}
     if name not in known:
         raise WeightsError(f"{file!r} has no field {name!r} to state{nearest(name, known)}")
-    if not known[name].accepts(value):
-        raise WeightsError(f"{file!r} states {name} {value!r}, must be {known[name].allowed}")
+    field = _classes(known[name], name)
+    if not field.accepts(value):
+        raise WeightsError(f"{file!r} states {name} {value!r}, must be {field.allowed}")
+    for row in value if name in _ROWS else ():
+        _check_row(file, name, row)
+
+
+def _check_row(file: str, name: str, row: tuple[Any, ...]) -> None:
+    columns = _ROWS[name]
+    if len(row) != len(columns):
+        raise WeightsError(f"{file!r} states a row {row!r} of {name}, must have {', '.join(columns)}")
+    for (column, field), value in zip(columns.items(), row, strict=True):
+        if not field.accepts(value):
+            raise WeightsError(f"{file!r} states {column} {value!r} in {name}, must be {field.allowed}")
+
+
+def _classes(field: Field, name: str) -> Field:
+    """A network may have a classifier of one class, or none; training needs two."""
+    if name != "num_classes":
+        return field
+    return Field("an integer ≥ 0", lambda value: (value in (0, 1) and type(value) is int) or field.accepts(value))
 
 
 def _to_json(model: Any) -> dict[str, Any]:
     """The network's fields as a config states them."""
     fields = {name: _plain(getattr(model, name)) for name in sorted(attributes_of(type(model)))}
-    del fields["frozen"]  # of training, not of the weights
+    for name in _NOT_WRITTEN:
+        del fields[name]
     fields["name"] = next(name for name, network in NETWORKS.items() if network is type(model))
     fields["dtype"] = jnp.dtype(model.dtype).name
     fields["activation"] = activations.name_of(model.activation)
     for name, value in list(fields.items()):
-        if f"model.{name}" in FIELDS and not FIELDS[f"model.{name}"].accepts(value):
-            raise WeightsError(f"{name} is {value!r}, must be {FIELDS[f'model.{name}'].allowed} to be written")
+        field = _classes(FIELDS[f"model.{name}"], name) if f"model.{name}" in FIELDS else None
+        if field is not None and not field.accepts(value):
+            raise WeightsError(f"{name} is {value!r}, must be {field.allowed} to be written")
         if f"model.{name}" not in FIELDS and value == getattr(type(model), name):
             del fields[name]
         elif f"model.{name}" not in FIELDS:

@@ -1,7 +1,6 @@
 """The evaluation preprocessing that published weights were made for: their source's, or what lies beside them."""
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.variants import PREPROCESSING, Preprocessing, find_variant
+from mobilenet_v2.weights.json_file import read_object
 from mobilenet_v2.weights.name_map import Source
 
 # Pillow's numbers of its filters, which HuggingFace's processors state.
@@ -34,8 +34,8 @@ def preprocessing_of(path: pathlib.Path, source: Source) -> Preprocessing:
     if not beside.is_file():
         return usual
     try:
-        stated = read(json.loads(beside.read_text()), usual)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        stated = read(read_object(beside), usual)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WeightsError(f"{name} beside {path.name!r} states no preprocessing: {error!r}") from error
     return checked(name, dataclasses.asdict(stated))
 
@@ -56,15 +56,20 @@ def checked(file: str, values: Mapping[str, Any]) -> Preprocessing:
             raise WeightsError(f"{file!r} states {name} {value!r}, must be {field.allowed}")
     build: Any = Preprocessing
     try:
-        return build(**plain)
+        found = build(**plain)
     except TypeError as error:
         raise WeightsError(f"{file!r} states a part of a preprocessing only: {error}") from error
+    if found.resize_size is not None and found.resize_size < found.crop_size:
+        raise WeightsError(
+            f"{file!r} states resize_size {found.resize_size}, must be at least the crop_size {found.crop_size}"
+        )
+    return found
 
 
 def at_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
-    """The same at another number of pixels: what is resized to first keeps its proportion."""
+    """The same at another number of pixels: what is resized to first keeps its proportion, rounded down as in timm."""
     first = preprocessing.resize_size
-    resize_size = None if first is None else round(first * size / preprocessing.crop_size)
+    resize_size = None if first is None else first * size // preprocessing.crop_size
     return dataclasses.replace(preprocessing, crop_size=size, resize_size=resize_size)
 
 
@@ -83,11 +88,19 @@ def _of_timm(config: dict[str, Any], usual: Preprocessing) -> Preprocessing:
 
 
 def _of_huggingface(config: dict[str, Any], usual: Preprocessing) -> Preprocessing:
-    """transformers' MobileNetV2ImageProcessor."""
+    """transformers' MobileNetV2ImageProcessor. A size may be stated as an integer.
+
+    Raises:
+      ValueError: if a step is left out.
+    """
+    for step in ("do_resize", "do_center_crop", "do_rescale", "do_normalize"):
+        if config.get(step, True) is not True:
+            raise ValueError(f"{step} is {config[step]!r}, must be true")
+    crop, first = config.get("crop_size", {}), config.get("size", {})
     return dataclasses.replace(
         usual,
-        crop_size=config.get("crop_size", {}).get("height", usual.crop_size),
-        resize_size=config.get("size", {}).get("shortest_edge", usual.resize_size),
+        crop_size=crop if isinstance(crop, int) else crop.get("height", usual.crop_size),
+        resize_size=first if isinstance(first, int) else first.get("shortest_edge", usual.resize_size),
         interpolation=_RESAMPLE[config.get("resample", 2)],
         mean=tuple(config.get("image_mean", usual.mean)),
         std=tuple(config.get("image_std", usual.std)),

@@ -13,12 +13,13 @@ _IN_FOLDER = ("*.safetensors", "*.keras", "*.h5", "*.pth", "*.index")
 
 
 class Contents(NamedTuple):
-    """What a file holds: its `format`, arrays by their names there, and safetensors' metadata."""
+    """What a file holds: its `format`, arrays by their names there, safetensors' metadata; and all files read."""
 
     path: pathlib.Path
     format: str
     arrays: Arrays
     metadata: dict[str, str]
+    files: tuple[pathlib.Path, ...]
 
 
 def read_file(name: str | pathlib.Path) -> Contents:
@@ -40,7 +41,8 @@ def read_file(name: str | pathlib.Path) -> Contents:
         arrays = {"torch": torch_file.read, "keras": keras_file.read, "tensorflow": tensor_bundle.read}[kind](path)
     if not arrays:
         raise WeightsError(f"{path.name!r} is a {kind} file without any array of weights")
-    return Contents(path, kind, arrays, metadata)
+    data = tensor_bundle.data_files(path) if kind == "tensorflow" else []
+    return Contents(path, kind, arrays, metadata, (path, *data))
 
 
 def _locate(path: pathlib.Path) -> pathlib.Path:
@@ -53,7 +55,10 @@ def _locate(path: pathlib.Path) -> pathlib.Path:
             raise WeightsError(f"weights {str(path)!r} is a folder, must hold one weight file, found {names}")
         return found[0]
     if ".data-" in path.name and path.is_file():
-        return path.with_name(path.name.split(".data-")[0] + ".index")
+        named = path.with_name(path.name.split(".data-")[0] + ".index")
+        if not named.is_file():
+            raise WeightsError(f"checkpoint data {path.name!r} needs {named.name!r} beside it, which is not there")
+        return named
     if not path.is_file() and index.is_file():
         return index
     if not path.is_file():
@@ -66,6 +71,9 @@ def _format(path: pathlib.Path, start: bytes) -> str:
         raise WeightsError(f"{path.name!r} is empty, must be a file of {FORMATS}")
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "keras"
+    # Its header's length comes first, whose bytes may be another format's: a plausible one is believed.
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size - 8:
+        return "safetensors"
     if start.startswith(b"PK\x03\x04"):
         return _archive(path)
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):

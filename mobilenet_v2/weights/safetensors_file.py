@@ -15,7 +15,8 @@ _ITEMSIZE = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 
 
 def read(path: pathlib.Path) -> tuple[Arrays, dict[str, str]]:
-    """The arrays, bfloat16 as float32, and the header's metadata. Integer scalars, torch's counters, are left out.
+    """The arrays, bfloat16 as float32, and the header's metadata. Arrays of
+    int64, as torch counts batches, are left out.
 
     Raises:
       WeightsError: if the file is truncated, its header false, or a dtype none of weights.

@@ -10,9 +10,10 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from mobilenet_v2.errors import WeightsError, nearest
+from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import native, safetensors_file
-from mobilenet_v2.weights.architecture import check_shapes
+from mobilenet_v2.weights.architecture import check_shapes, function_of
 from mobilenet_v2.weights.arrays import Arrays
 from mobilenet_v2.weights.name_map import Source, to_foreign
 from mobilenet_v2.weights.sources import BY_NAME
@@ -43,22 +44,16 @@ def save_weights(
     Raises:
       WeightsError: if the path or the names can't be, or the variables are not the network's.
     """
-    path = pathlib.Path(path)
-    if names not in SUFFIXES:
-        raise WeightsError(f"names is {names!r}, must be one of {', '.join(SUFFIXES)}{nearest(names, SUFFIXES)}")
-    if path.suffix != SUFFIXES[names]:
-        raise WeightsError(f"output {str(path)!r} must end in {SUFFIXES[names]} for the names of {names}")
-    if not path.parent.is_dir():
-        raise WeightsError(f"output {str(path)!r} must be in a folder that exists")
+    path = check_output(path, names)
     arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(variables, sep="/").items()}
-    check_shapes(path.name, model, arrays)
+    check_shapes(path.name, model, arrays, "the network that it shall be of")
     if names == "ours":
         native.write(path, model, arrays, source, preprocessing)
         return [path, path.with_suffix(".json")]
     foreign = BY_NAME[names]
     repeats = tuple(stage.repeats for stage in getattr(model, "stages", ()))
-    _report_differences(model, foreign, report)
     renamed = to_foreign(foreign, arrays, repeats)
+    _report_differences(model, foreign, report)
     if names == "keras":
         _write_h5(path, foreign, renamed, repeats)
     else:
@@ -66,12 +61,32 @@ def save_weights(
     return [path]
 
 
+def check_output(path: str | pathlib.Path, names: str) -> pathlib.Path:
+    """The path that weights under these names may be written to.
+
+    Raises:
+      WeightsError: if the path or the names can't be.
+    """
+    path = pathlib.Path(path)
+    if names not in SUFFIXES:
+        raise WeightsError(f"names is {names!r}, must be one of {', '.join(SUFFIXES)}{nearest(names, SUFFIXES)}")
+    if path.suffix != SUFFIXES[names]:
+        raise WeightsError(f"output {str(path)!r} must end in {SUFFIXES[names]} for the names of {names}")
+    if path.name.endswith(".weights.h5"):
+        raise WeightsError(
+            f"output {str(path)!r} must not end in .weights.h5, which Keras 3 reads as a format of its own"
+        )
+    if not path.parent.is_dir():
+        raise WeightsError(f"output {str(path)!r} must be in a folder that exists")
+    return path
+
+
 def _report_differences(model: nn.Module, source: Source, report: Callable[[str], None]) -> None:
-    """Names don't carry padding and epsilon, under others of which weights lose their accuracy."""
-    for field in ("padding", "batch_norm_epsilon"):
-        ours, theirs = getattr(model, field), source.fields()[field]
-        if ours != theirs:
-            report(f"these weights need {field} {ours!r}; {source.name}'s own network has {theirs!r}")
+    """Arrays don't carry padding, epsilon and their like, under others of which weights lose their accuracy."""
+    theirs = function_of(build_model(source.fields()))
+    for field, ours in function_of(model).items():
+        if ours != theirs[field]:
+            report(f"these weights need {field} {ours!r}; {source.name}'s own network has {theirs[field]!r}")
 
 
 def _write_h5(path: pathlib.Path, source: Source, arrays: Arrays, repeats: tuple[int, ...]) -> None:

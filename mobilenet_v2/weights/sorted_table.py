@@ -7,11 +7,13 @@ compression type and checksum follow it. The footer points to the index block, w
 
 from collections.abc import Iterator
 
+import google_crc32c
+
 from mobilenet_v2.errors import WeightsError
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER_SIZE, _TRAILER_SIZE = 48, 5
-_LONGEST_KEY = 4096
+_LONGEST_KEY, _MAX_KEYS = 4096, 64
 
 
 def is_table(content: bytes) -> bool:
@@ -23,20 +25,31 @@ def entries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yields (key, value) in the order of keys.
 
     Raises:
-      WeightsError: if `content` is no table, or its blocks are compressed: TensorFlow's indices are not.
+      WeightsError: if `content` is no table, or damaged, or its blocks are compressed: TensorFlow's indices are not;
+        or if the keys, which share beginnings, together are far longer than the table.
       IndexError: where it points beyond its end.
     """
     if not is_table(content):
         raise WeightsError("it does not end as a TensorFlow checkpoint's index does")
     _, position = _handle(content, len(content) - _FOOTER_SIZE)
     index, _ = _handle(content, position)
-    total = 0
+    total, keys = 0, 0
     for _, value in _block(content, index):
         data, _ = _handle(value, 0)
         total += data[1]
         if total > len(content):
             raise WeightsError("its blocks overlap")
-        yield from _block(content, data)
+        for key, found in _block(content, data):
+            keys += len(key)
+            if keys > _MAX_KEYS * len(content):
+                raise WeightsError("its names are far longer than it is")
+            yield key, found
+
+
+def masked_crc(data: bytes) -> int:
+    """CRC-32C, rotated and shifted as LevelDB and TensorFlow store it (leveldb/util/crc32c.h)."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def varint(data: bytes, position: int) -> tuple[int, int]:
@@ -69,6 +82,10 @@ def _block(content: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, byt
         raise WeightsError("it points beyond its end")
     if content[offset + size] != 0:
         raise WeightsError("its blocks are compressed, must be plain")
+    if masked_crc(content[offset : offset + size + 1]) != int.from_bytes(
+        content[offset + size + 1 : offset + size + _TRAILER_SIZE], "little"
+    ):
+        raise WeightsError("it is damaged: a block has another CRC-32C than it states")
     restarts = int.from_bytes(block[-4:], "little")
     end, position, key = size - 4 * (restarts + 1), 0, b""
     while position < end:

@@ -4,6 +4,7 @@ The index maps a variable's name to a `BundleEntryProto` (tensorflow/core/protob
 shard, offset and size of its bytes in a data file, and their masked CRC-32C. The empty name holds the header.
 """
 
+import math
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights.arrays import Arrays, Budget
-from mobilenet_v2.weights.sorted_table import entries, varint
+from mobilenet_v2.weights.sorted_table import entries, masked_crc, varint
 
 # DataType of tensorflow/core/framework/types.proto: the ones that weights come in.
 _DTYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 19: np.dtype("<f2")}
@@ -27,13 +28,14 @@ class _Entry(NamedTuple):
     shard: int
     offset: int
     size: int
+    crc: int
 
 
 def read(index: pathlib.Path) -> Arrays:
     """The floating-point variables of the checkpoint whose index is `index`.
 
     Raises:
-      WeightsError: if the index is damaged, or a data file is absent or too short for it.
+      WeightsError: if the index is damaged, or a data file is absent, too short for it or of another checksum.
     """
     if index.stat().st_size > _MAX_INDEX_BYTES:
         raise WeightsError(f"{index.name!r} is larger than the index of any checkpoint")
@@ -53,9 +55,14 @@ def read(index: pathlib.Path) -> Arrays:
     return arrays
 
 
+def data_files(index: pathlib.Path) -> list[pathlib.Path]:
+    """The data files beside an index, in the order of their numbers."""
+    return sorted(path for path in index.parent.iterdir() if path.name.startswith(f"{index.stem}.data-"))
+
+
 def _array(index: pathlib.Path, name: str, entry: _Entry, shards: int) -> np.ndarray:
     data = index.with_name(f"{index.stem}.data-{entry.shard:05d}-of-{shards:05d}")
-    dtype, count = _DTYPES[entry.dtype], int(np.prod(entry.shape, dtype=np.int64))
+    dtype, count = _DTYPES[entry.dtype], math.prod(entry.shape)
     if not data.is_file():
         raise WeightsError(f"checkpoint index {index.name!r} needs {data.name!r} beside it, which is not there")
     if entry.size != count * dtype.itemsize or entry.offset + entry.size > data.stat().st_size:
@@ -63,7 +70,10 @@ def _array(index: pathlib.Path, name: str, entry: _Entry, shards: int) -> np.nda
             f"{data.name!r} holds {data.stat().st_size} bytes, must hold {entry.size} from {entry.offset} on for "
             f"{name!r} of shape {entry.shape}"
         )
-    return np.fromfile(data, dtype, count, offset=entry.offset).reshape(entry.shape)
+    array = np.fromfile(data, dtype, count, offset=entry.offset)
+    if masked_crc(array.tobytes()) != entry.crc:
+        raise WeightsError(f"{data.name!r} is damaged: {name!r} has another CRC-32C than {index.name!r} states")
+    return array.reshape(entry.shape)
 
 
 def _entry(message: bytes) -> _Entry:
@@ -71,7 +81,8 @@ def _entry(message: bytes) -> _Entry:
     shape = fields.get(2, [b""])[0]
     dims = tuple(_integer(_fields(dim), 1) for dim in _fields(shape).get(2, []))
     dtype, shard, offset, size = (_integer(fields, number) for number in (1, 3, 4, 5))
-    return _Entry(dtype, dims, shard, offset, size)
+    crc = int.from_bytes(fields.get(6, [b""])[0], "little")
+    return _Entry(dtype, dims, shard, offset, size, crc)
 
 
 def _integer(fields: dict[int, list[Any]], number: int, default: int = 0) -> int:

@@ -39,8 +39,11 @@ def _check_archive(path: pathlib.Path) -> None:
     """Torch stores tensors uncompressed; an archive that inflates is not from torch."""
     if not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
-        total = sum(info.file_size for info in archive.infolist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(info.file_size for info in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise WeightsError(f"{path.name!r} is no whole zip archive: {error}") from error
     if total > min(MAX_BYTES, 2 * path.stat().st_size):
         raise WeightsError(
             f"{path.name!r} inflates from {path.stat().st_size} to {total} bytes, as no weight file does"
@@ -64,8 +67,16 @@ def _to_numpy(path: pathlib.Path, state: dict[str, Any]) -> Arrays:
     for name, tensor in state.items():
         if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or not tensor.is_floating_point():
             continue
-        # A tensor's shape may be larger than what it is stored in: strides may be 0.
-        budget.claim(name, tuple(tensor.shape), tensor.element_size())
-        wide = tensor.detach() if tensor.dtype in (torch.float32, torch.float64) else tensor.detach().float()
+        if tensor.device.type != "cpu":
+            raise WeightsError(f"{path.name!r} holds {name!r} without its values, on device {tensor.device}")
+        # A tensor's shape may be larger than what it is stored in: strides may be 0. Narrow ones are widened.
+        budget.claim(name, tuple(tensor.shape), max(4, tensor.element_size()))
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise WeightsError(
+                f"{path.name!r} claims {name!r} of shape {tuple(tensor.shape)}, of which it stores "
+                f"{tensor.untyped_storage().nbytes()} bytes"
+            )
+        plain = tensor.detach().resolve_neg()
+        wide = plain if plain.dtype in (torch.float32, torch.float64) else plain.float()
         arrays[name] = np.array(wide.numpy())
     return arrays

@@ -64,3 +64,12 @@ def test_a_wrong_flag_is_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert [text for text in texts if text not in error] == [], error
+
+
+@pytest.mark.parametrize("flags", [["--names=tim"], ["--output=out.bin"]])
+def test_names_and_output_are_checked_before_anything_is_read(
+    flags: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["import_weights", "--weights=absent/file", f"--output={tmp_path / 'o.safetensors'}", *flags]
+    assert command_line.execute(import_weights.main, argv[: 2 if "--output" in flags[0] else 3] + flags) == 2
+    assert "absent/file" not in capsys.readouterr().err

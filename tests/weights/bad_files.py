@@ -70,9 +70,19 @@ def kernel_of_another_rank(path: pathlib.Path) -> None:
     save_file({**small.arrays("timm"), "conv_stem.weight": np.ones((8, 27), np.float32)}, path)
 
 
+def classifier_of_two_axes(path: pathlib.Path) -> None:
+    name = "MobilenetV2/Logits/Conv2d_1c_1x1/weights"
+    save_file({**small.arrays("slim"), name: np.ones((128, 5), np.float32)}, path)
+
+
 def not_finite(path: pathlib.Path) -> None:
     arrays = small.arrays("timm")
     save_file({**arrays, "bn1.weight": np.full_like(arrays["bn1.weight"], np.nan)}, path)
+
+
+def infinite_in_float32(path: pathlib.Path) -> None:
+    arrays = small.arrays("timm")
+    save_file({**arrays, "bn1.weight": np.full(arrays["bn1.weight"].shape, 1e300)}, path)
 
 
 def negative_variance(path: pathlib.Path) -> None:
@@ -93,6 +103,12 @@ def h5_of_a_huge_shape(path: pathlib.Path) -> None:
 def h5_that_inflates(path: pathlib.Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("Conv1/Conv1/kernel:0", data=np.zeros((4096, 4096), np.float32), compression="gzip")
+
+
+def h5_of_a_huge_chunk(path: pathlib.Path) -> None:
+    with h5py.File(path, "w") as file:
+        chunked = {"maxshape": (None,), "chunks": (2**23,), "compression": "gzip"}
+        file.create_dataset("Conv1/Conv1/kernel:0", data=np.ones(4, np.float32), **chunked)
 
 
 def h5_of_another_file_s_data(path: pathlib.Path) -> None:
@@ -156,6 +172,22 @@ def pth_of_a_huge_view(path: pathlib.Path) -> None:
     torch.save({"features.0.0.weight": torch.ones(1).expand(2**36)}, path)
 
 
+def pth_of_a_meta_tensor(path: pathlib.Path) -> None:
+    import torch
+
+    torch.save({"features.0.0.weight": torch.ones(3, device="meta")}, path)
+
+
+def pth_of_a_tensor_without_strides(path: pathlib.Path) -> None:
+    import torch
+
+    torch.save({"features.0.0.weight": torch.ones(1).expand(1024)}, path)
+
+
+def pickle_that_ends_like_a_zip(path: pathlib.Path) -> None:
+    path.write_bytes(pickle.dumps({}, protocol=2) + b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 9, 9, 2**20, 2**20, 0))
+
+
 def pth_that_inflates(path: pathlib.Path) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -177,6 +209,12 @@ def index_of_truncated_data(path: pathlib.Path) -> None:
 def index_of_a_huge_shape(path: pathlib.Path) -> None:
     dims = b"\x12\x08" + b"\x08" + files.varint(2**45)
     path.write_bytes(files.table({b"": b"\x08\x01", b"MobilenetV2/Conv/weights": b"\x08\x01\x12\x0a" + dims}))
+
+
+def index_of_a_shape_beyond_int64(path: pathlib.Path) -> None:
+    dims = b"\x12\x02\x08\x00\x12\x0b\x08" + files.varint(2**64 - 1)
+    entry = b"\x08\x01\x12" + files.varint(len(dims)) + dims
+    path.write_bytes(files.table({b"": b"\x08\x01", b"MobilenetV2/Conv/weights": entry}))
 
 
 def damaged_index(path: pathlib.Path) -> None:
@@ -223,6 +261,7 @@ BAD_FILES: dict[Callable[[pathlib.Path], None], list[str]] = {
     widths_of_no_multiplier: ["36]", "no width multiplier"],
     kernel_of_another_size: ["block_07/depthwise/conv/kernel: (5, 5, 1, 48) for (3, 3, 1, 48)"],
     kernel_of_another_rank: ["'conv_stem.weight' has shape (8, 27), must have 4 axes"],
+    classifier_of_two_axes: ["has shape (128, 5), must be [1, 1, in, out]"],
     not_finite: ["'params/stem/bn/scale'", "not finite"],
     negative_variance: ["negative variances in 'batch_stats/stem/bn/var'"],
     truncated_h5: ["no whole HDF5 file"],
@@ -241,6 +280,12 @@ BAD_FILES: dict[Callable[[pathlib.Path], None], list[str]] = {
     pth_that_inflates: ["inflates from"],
     index_without_data: ["needs", "data-00000-of-00001' beside it"],
     index_of_truncated_data: ["holds 1000 bytes, must hold"],
+    index_of_a_shape_beyond_int64: ["'MobilenetV2/Conv/weights' of shape (0, 18446744073709551615)"],
+    infinite_in_float32: ["'params/stem/bn/scale'", "not finite in float32"],
+    h5_of_a_huge_chunk: ["'Conv1/Conv1/kernel:0' of shape (4,) in chunks of (8388608,)"],
+    pth_of_a_meta_tensor: ["'features.0.0.weight'", "on device meta"],
+    pth_of_a_tensor_without_strides: ["'features.0.0.weight' of shape (1024,)", "stores 4 bytes"],
+    pickle_that_ends_like_a_zip: ["no whole zip archive"],
     index_of_a_huge_shape: ["'MobilenetV2/Conv/weights' of shape (35184372088832,)"],
     damaged_index: ["no whole checkpoint index"],
     ours_without_description: ["needs 'file.json' beside it"],

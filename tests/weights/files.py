@@ -9,6 +9,15 @@ import numpy as np
 from mobilenet_v2.weights.arrays import Arrays
 
 
+def _crc_of_byte(value: int) -> int:
+    for _ in range(8):
+        value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return value
+
+
+_CRC = [_crc_of_byte(value) for value in range(256)]
+
+
 def write_legacy_h5(
     path: pathlib.Path, arrays: Arrays, *, nested: str = "", rename: dict[str, str] | None = None
 ) -> None:
@@ -50,7 +59,7 @@ def write_checkpoint(prefix: pathlib.Path, arrays: Arrays) -> None:
         array = np.ascontiguousarray(arrays[name])
         dims = b"".join(_bytes(2, b"\x08" + varint(size)) for size in array.shape)
         dtype = {"f": 1, "i": 9}[array.dtype.kind]
-        place = b"\x20" + varint(len(data)) + b"\x28" + varint(array.nbytes)
+        place = b"\x20" + varint(len(data)) + b"\x28" + varint(array.nbytes) + b"\x35" + _checksum(array.tobytes())
         entries[name.encode()] = b"\x08" + varint(dtype) + _bytes(2, dims) + place
         data += array.tobytes()
     prefix.with_name(f"{prefix.name}.index").write_bytes(table(entries))
@@ -59,12 +68,27 @@ def write_checkpoint(prefix: pathlib.Path, arrays: Arrays) -> None:
 
 def table(entries: dict[bytes, bytes]) -> bytes:
     """A sorted string table of one block, keys whole."""
-    block = _block(entries)
+    return table_of_blocks(_entries(entries))
+
+
+def table_of_blocks(body: bytes) -> bytes:
+    """A sorted string table of the one block that has these entries."""
+    block = body + bytes(4) + (1).to_bytes(4, "little")
     index = _block({b"\xff": varint(0) + varint(len(block))})
     start, meta = len(block) + 5, len(block) + len(index) + 10
     empty = _block({})
     footer = (varint(meta) + varint(len(empty)) + varint(start) + varint(len(index))).ljust(40, b"\0")
-    return block + bytes(5) + index + bytes(5) + empty + bytes(5) + footer + bytes.fromhex("57fb808b247547db")
+    blocks = b"".join(part + b"\0" + _checksum(part + b"\0") for part in (block, index, empty))
+    return blocks + footer + bytes.fromhex("57fb808b247547db")
+
+
+def _checksum(content: bytes) -> bytes:
+    """CRC-32C by its definition, bit for bit a byte at a time, masked as TensorFlow stores it."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc = _CRC[(crc ^ byte) & 0xFF] ^ crc >> 8
+    crc ^= 0xFFFFFFFF
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def varint(value: int) -> bytes:
@@ -74,10 +98,13 @@ def varint(value: int) -> bytes:
 
 
 def _block(entries: dict[bytes, bytes]) -> bytes:
-    body = b"".join(
+    return _entries(entries) + bytes(4) + (1).to_bytes(4, "little")
+
+
+def _entries(entries: dict[bytes, bytes]) -> bytes:
+    return b"".join(
         varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in sorted(entries.items())
     )
-    return body + bytes(4) + (1).to_bytes(4, "little")
 
 
 def _bytes(number: int, content: bytes) -> bytes:

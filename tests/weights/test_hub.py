@@ -12,7 +12,7 @@ from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights import hub
 from mobilenet_v2.weights.load import load_pretrained
 from tests.weights import small
-from tests.weights.test_load import quiet
+from tests.weights.small import quiet
 
 NAME = "timm/mobilenetv2_100.ra_in1k"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -62,13 +62,13 @@ def test_revision_and_file_are_what_the_hub_is_asked_for(cache: pathlib.Path, mo
         asked.append((repo_id, file, options["revision"], options["local_files_only"]))
         snapshot = next(cache.glob("models--*/snapshots/*"))
         if not (snapshot / file).exists():
-            raise errors.LocalEntryNotFoundError(file)
+            raise errors.EntryNotFoundError(file)
         return str(snapshot / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    load_pretrained(NAME, revision=COMMIT, report=quiet)
+    load_pretrained(NAME, revision="main", cache_dir=str(cache), report=quiet)
     assert asked == [
-        (NAME, "model.safetensors", COMMIT, False),
+        (NAME, "model.safetensors", "main", False),
         *((NAME, beside, COMMIT, False) for beside in ("config.json", "preprocessor_config.json")),
     ]
 
@@ -79,6 +79,7 @@ def test_revision_and_file_are_what_the_hub_is_asked_for(cache: pathlib.Path, mo
         (errors.EntryNotFoundError("no"), "have no model.safetensors"),
         (errors.HFValidationError("bad"), "can't be fetched: bad"),
         (OSError("disk full"), "can't be fetched: disk full"),
+        (errors.HTTPError("the proxy says no"), "can't be fetched: the proxy says no"),
     ],
 )
 def test_what_the_hub_says_becomes_one_line(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,3 +102,23 @@ def test_a_file_here_comes_before_the_hub(tmp_path: pathlib.Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     model, _ = load_pretrained(NAME, report=quiet)
     assert model.num_classes == small.CLASSES
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (OSError("disk full"), r"config\.json of weights .* can't be fetched: disk full"),
+        (errors.LocalEntryNotFoundError("no connection"), r"the hub can't be asked for their config\.json; offline"),
+    ],
+)
+def test_a_config_that_can_t_be_fetched_is_no_config_that_is_not_there(
+    error: Exception, message: str, cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(repo_id: str, file: str, **_: object) -> str:
+        if file != "model.safetensors":
+            raise error
+        return str(next(cache.glob(f"models--*/snapshots/*/{file}")))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(WeightsError, match=message):
+        hub.fetch(NAME, cache_dir=str(cache))

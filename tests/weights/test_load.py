@@ -1,8 +1,10 @@
+import hashlib
 import importlib.util
 import json
 import pathlib
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,16 +13,13 @@ from safetensors.numpy import save_file
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights.arrays import Arrays
-from mobilenet_v2.weights.load import load_pretrained
+from mobilenet_v2.weights.load import import_file, load_pretrained
 from mobilenet_v2.weights.name_map import to_ours
 from mobilenet_v2.weights.sources import BY_NAME, keras
-from tests.weights import files, small
+from tests.weights import files, formula, small
+from tests.weights.small import quiet
 
 SAFETENSORS_SOURCES = ["torchvision", "timm", "d-li14", "huggingface", "slim", "keras"]
-
-
-def quiet(line: str) -> None:
-    pass
 
 
 def assert_are_the_weights_of(variables: Any, source: str) -> None:
@@ -40,7 +39,11 @@ def numbered(arrays: Arrays) -> Arrays:
 def test_a_file_is_recognised_by_its_names_and_read_to_the_bit(source: str, tmp_path: pathlib.Path) -> None:
     save_file(small.arrays(source), tmp_path / "file")
     model, variables = load_pretrained(tmp_path / "file", report=quiet)
-    assert (model.num_classes, model.width_multiplier, model.head_rule) == (small.CLASSES, 0.1, "shrink")
+    assert (model.num_classes, model.width_multiplier, model.head_rule) == (
+        small.CLASSES,
+        small.width(source),
+        "shrink",
+    )
     assert_are_the_weights_of(variables, source)
 
 
@@ -60,8 +63,9 @@ def test_padding_and_batch_norm_are_the_source_s(
     save_file(small.arrays(source), tmp_path / "file")
     model, _ = load_pretrained(tmp_path / "file", report=quiet)
     assert (model.padding, model.batch_norm_epsilon, model.batch_norm_momentum) == (padding, epsilon, momentum)
-    other, _ = load_pretrained(tmp_path / "file", fields={"padding": "same"}, report=quiet)
-    assert other.padding == "same"
+    another = "symmetric" if padding == "same" else "same"
+    other, _ = load_pretrained(tmp_path / "file", fields={"padding": another}, report=quiet)
+    assert other.padding == another
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
@@ -175,3 +179,86 @@ def test_what_is_read_is_said_with_its_sha256(tmp_path: pathlib.Path, capsys: py
     save_file(small.arrays("timm"), tmp_path / "file")
     load_pretrained(tmp_path / "file")
     assert "file: timm, 262 arrays, sha256 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("model_type", "mobilenet_v1"),
+        ("tf_padding", "false"),
+        ("hidden_act", "gelu"),
+        ("first_layer_is_expansion", False),
+        ("output_stride", 4),
+        ("layer_norm_eps", -1),
+        ("classifier_dropout_prob", 1.5),
+    ],
+)
+def test_a_config_of_huggingface_s_that_ours_can_t_be_is_refused(key: str, value: Any, tmp_path: pathlib.Path) -> None:
+    save_file(small.arrays("huggingface"), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mobilenet_v2", key: value}))
+    with pytest.raises(WeightsError, match=rf"config\.json states {key} {value!r}"):
+        load_pretrained(tmp_path, report=quiet)
+
+
+def test_huggingface_s_activation_is_ours_by_another_name(tmp_path: pathlib.Path) -> None:
+    save_file(small.arrays("huggingface"), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mobilenet_v2", "hidden_act": "silu"}))
+    model, _ = load_pretrained(tmp_path, report=quiet)
+    assert model.activation is jax.nn.silu
+
+
+def test_huggingface_s_network_without_a_shortcut_in_block_00_is_refused(tmp_path: pathlib.Path) -> None:
+    arrays = formula.weights(BY_NAME["huggingface"], small.shapes(small.network()))
+    save_file(arrays, tmp_path / "file")
+    with pytest.raises(WeightsError, match="8 channels in its stem and in block 00"):
+        load_pretrained(tmp_path / "file", report=quiet)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"[]"])
+def test_a_config_that_is_no_json_object_is_one_error(content: bytes, tmp_path: pathlib.Path) -> None:
+    save_file(small.arrays("huggingface"), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"'config\.json' (is damaged|holds a list)"):
+        load_pretrained(tmp_path, report=quiet)
+
+
+def test_a_negative_number_of_classes_is_refused(tmp_path: pathlib.Path) -> None:
+    save_file(small.arrays("timm"), tmp_path / "file")
+    with pytest.raises(WeightsError, match="num_classes is -3, must be at least 0"):
+        load_pretrained(tmp_path / "file", -3, report=quiet)
+
+
+def test_a_checkpoint_s_sha256_covers_its_data(tmp_path: pathlib.Path) -> None:
+    files.write_checkpoint(tmp_path / "m", small.arrays("slim"))
+    content = b"".join((tmp_path / f"m.{part}").read_bytes() for part in ("index", "data-00000-of-00001"))
+    found = import_file(tmp_path / "m", report=quiet)
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_safetensors_header_as_long_as_a_pickle_s_first_bytes_is_read(tmp_path: pathlib.Path) -> None:
+    save_file(small.arrays("timm"), tmp_path / "file")
+    content = (tmp_path / "file").read_bytes()
+    length, padded = int.from_bytes(content[:8], "little"), 0x10280
+    while padded & 0xFFFF != 0x0280 or padded < length:
+        padded += 1
+    header = content[8 : 8 + length].ljust(padded)
+    (tmp_path / "file").write_bytes(padded.to_bytes(8, "little") + header + content[8 + length :])
+    assert (tmp_path / "file").read_bytes()[:2] == b"\x80\x02"
+    load_pretrained(tmp_path / "file", report=quiet)
+
+
+def test_checkpoint_data_without_its_index_says_so(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m.data-00000-of-00001").write_bytes(bytes(8))
+    with pytest.raises(WeightsError, match=r"'m\.data-00000-of-00001' needs 'm\.index' beside it"):
+        load_pretrained(tmp_path / "m.data-00000-of-00001", report=quiet)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+def test_a_negated_view_of_torch_s_is_read_with_its_sign(tmp_path: pathlib.Path) -> None:
+    import torch
+
+    state = {name: torch.tensor(array) for name, array in small.arrays("torchvision").items()}
+    state["features.0.0.weight"] = torch._neg_view(-state["features.0.0.weight"])
+    torch.save(state, tmp_path / "file.pth")
+    _, variables = load_pretrained(tmp_path / "file.pth", report=quiet)
+    assert_are_the_weights_of(variables, "torchvision")

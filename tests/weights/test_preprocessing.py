@@ -81,3 +81,21 @@ def test_at_another_size_the_border_keeps_its_share() -> None:
     smaller = at_size(PREPROCESSING["timm"], 112)
     assert (smaller.crop_size, smaller.resize_size) == (112, 128)
     assert at_size(PREPROCESSING["slim"], 96).resize_size is None
+    assert at_size(PREPROCESSING["timm"], 160).resize_size == 182  # ⌊160 / 0.875⌋, as timm
+
+
+def test_huggingface_s_sizes_may_be_integers(tmp_path: pathlib.Path) -> None:
+    found = stated("huggingface", tmp_path, "preprocessor_config.json", {"size": 176, "crop_size": 160})
+    assert found == dataclasses.replace(PREPROCESSING["hf"], crop_size=160, resize_size=176)
+
+
+@pytest.mark.parametrize("step", ["do_resize", "do_center_crop", "do_rescale", "do_normalize"])
+def test_a_step_that_huggingface_leaves_out_is_refused(step: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(WeightsError, match=rf"preprocessor_config\.json.*{step} is False, must be true"):
+        stated("huggingface", tmp_path, "preprocessor_config.json", {step: False})
+
+
+def test_what_is_resized_to_may_not_be_less_than_the_crop() -> None:
+    plain = dataclasses.asdict(PREPROCESSING["timm"])
+    with pytest.raises(WeightsError, match="'file' states resize_size 200, must be at least the crop_size 224"):
+        checked("file", {**plain, "resize_size": 200})

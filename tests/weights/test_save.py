@@ -1,18 +1,22 @@
+import json
 import pathlib
+from typing import Any
 
 import h5py
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
 from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES
 from mobilenet_v2.weights.load import load_pretrained
 from mobilenet_v2.weights.save import SUFFIXES, save_weights
 from tests.models import random_networks
 from tests.weights import files, small
-from tests.weights.test_load import quiet
+from tests.weights.small import quiet
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,7 @@ def test_another_padding_than_the_library_s_is_said(original: pathlib.Path, tmp_
     [
         ("w.bin", "ours", "must end in .safetensors"),
         ("w.safetensors", "keras", "must end in .h5"),
+        ("w.weights.h5", "keras", "must not end in .weights.h5"),
         ("w.safetensors", "tim", "did you mean 'timm'"),
         ("absent/w.safetensors", "ours", "a folder that exists"),
     ],
@@ -111,3 +116,79 @@ def test_arrays_of_slim_written_as_ours_keep_their_values(tmp_path: pathlib.Path
     stored = load_file(tmp_path / "w.safetensors")
     for name, leaf in flatten_dict(variables, sep="/").items():
         np.testing.assert_array_equal(stored[name], leaf)
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"activation": nn.relu}, "activation 'relu'; timm's own network has 'relu6'"),
+        ({"residual": "none"}, "residual 'none'"),
+        ({"linear_bottleneck": False}, "linear_bottleneck False"),
+        ({"stem_stride": 1}, "stem_stride 1"),
+        ({"output_stride": 16}, "output_stride 16"),
+        ({"depthwise_order": "after_expansion", "padding": "same"}, "padding 'same'"),
+        ({"stages": (PAPER_STAGES[0], *(row._replace(stride=1) for row in PAPER_STAGES[1:]))}, "strides of the stages"),
+    ],
+)
+def test_every_field_that_changes_the_function_is_said(
+    fields: dict[str, Any], message: str, tmp_path: pathlib.Path
+) -> None:
+    model = small.network(**fields)
+    variables = small.network().init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    lines: list[str] = []
+    save_weights(tmp_path / "w.safetensors", model, variables, names="timm", report=lines.append)
+    assert [line for line in lines if message in line] == lines
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("num_classes", [0, 1])
+def test_a_network_of_one_class_or_none_is_written_and_read(num_classes: int, tmp_path: pathlib.Path) -> None:
+    model = small.network(num_classes=num_classes)
+    variables = model.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    save_weights(tmp_path / "w.safetensors", model, variables)
+    assert load_pretrained(tmp_path / "w.safetensors", report=quiet)[0] == model
+
+
+def test_how_a_network_is_computed_is_no_matter_of_the_file(tmp_path: pathlib.Path) -> None:
+    variables = small.network().init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    save_weights(tmp_path / "w.safetensors", small.network(formulation="lax", remat="blocks"), variables)
+    assert load_pretrained(tmp_path / "w.safetensors", report=quiet)[0] == small.network()
+
+
+def described(folder: pathlib.Path, **fields: Any) -> pathlib.Path:
+    """A file of ours whose description states other fields."""
+    model = small.network()
+    variables = model.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    save_weights(folder / "w.safetensors", model, variables)
+    description = json.loads((folder / "w.json").read_text())
+    description["model"] |= fields
+    (folder / "w.json").write_text(json.dumps(description))
+    return folder / "w.safetensors"
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ([6, -16, 1, 1], "channels -16 in stages"),
+        ([6, "a", 1, 1], "channels 'a' in stages"),
+        ([6, 16, 1, 0], "stride 0 in stages"),
+        ([6, 16, 1, 2.5], "stride 2.5 in stages"),
+        ([6, 16, 1], "must have expansion_factor, channels, repeats, stride"),
+        ([6, 16, 1500, 1], "must hold those of 1500 blocks"),
+    ],
+)
+def test_a_description_of_stages_that_can_t_be_is_refused(row: list[Any], message: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(WeightsError, match=message):
+        load_pretrained(described(tmp_path, stages=[row]), report=quiet)
+
+
+def test_what_old_files_say_of_how_it_is_computed_is_still_read(tmp_path: pathlib.Path) -> None:
+    assert load_pretrained(described(tmp_path, formulation="lax", remat="none"), report=quiet)[0].formulation == "lax"
+
+
+def test_a_later_version_of_our_format_is_refused_as_such(tmp_path: pathlib.Path) -> None:
+    save_file(
+        {"params/stem/conv/kernel": np.ones((3, 3, 3, 8), np.float32)}, tmp_path / "w", {"format": "mobilenet_v2 2"}
+    )
+    with pytest.raises(WeightsError, match="has format 'mobilenet_v2 2', must be 'mobilenet_v2 1'"):
+        load_pretrained(tmp_path / "w", report=quiet)

@@ -43,6 +43,25 @@ def test_an_integer_without_end_is_refused() -> None:
 
 def test_compressed_blocks_are_refused() -> None:
     content = bytearray(files.table({b"": b"\x08\x01"}))
-    content[content.index(bytes(5) + b"\0\x01")] = 1
+    content[-48 - (8 + 5) - 5] = 1  # of the index: footer, the empty block and trailers come after it
     with pytest.raises(WeightsError, match="compressed"):
         list(sorted_table.entries(bytes(content)))
+
+
+def test_a_flipped_bit_of_the_data_is_found(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m.index").write_bytes(INDEX)
+    (tmp_path / "m.data-00000-of-00001").write_bytes(bytes([DATA[0] ^ 1]) + DATA[1:])
+    with pytest.raises(WeightsError, match=r"'m\.data-00000-of-00001' is damaged: 'a/b'"):
+        tensor_bundle.read(tmp_path / "m.index")
+
+
+def test_a_flipped_bit_of_the_index_is_found() -> None:
+    with pytest.raises(WeightsError, match="a block has another CRC-32C"):
+        list(sorted_table.entries(INDEX[:9] + bytes([INDEX[9] ^ 1]) + INDEX[10:]))
+
+
+def test_names_that_share_beginnings_may_not_be_far_longer_than_the_table() -> None:
+    first = files.varint(0) + files.varint(4000) + files.varint(0) + b"k" * 4000
+    again = files.varint(4000) + files.varint(0) + files.varint(0)
+    with pytest.raises(WeightsError, match="names are far longer"):
+        list(sorted_table.entries(files.table_of_blocks(first + 2000 * again)))

@@ -1,7 +1,7 @@
 """The code bases whose weights are read, one file a family."""
 
 from mobilenet_v2.weights.arrays import Arrays
-from mobilenet_v2.weights.name_map import Source
+from mobilenet_v2.weights.name_map import KERAS, Source
 from mobilenet_v2.weights.sources import huggingface, keras, slim, timm, torchvision
 
 SOURCES: tuple[Source, ...] = (
@@ -17,10 +17,12 @@ SOURCES: tuple[Source, ...] = (
 BY_NAME = {source.name: source for source in SOURCES}
 
 
-def recognise(arrays: Arrays) -> tuple[Source, Arrays] | None:
+def recognise(arrays: Arrays, file_format: str) -> tuple[Source, Arrays] | None:
     """The source that names arrays so, and those that are weights under its names; None if there is no such source."""
     for source in SOURCES:
-        canonical = source.canonical(arrays)
+        # Keras's own files alone hold layers in an order by which they can be told.
+        by_name = source.layout is KERAS and file_format != "keras"
+        canonical = arrays if by_name else source.canonical(arrays)
         if source.recognises(canonical):
             return source, canonical
     return None
