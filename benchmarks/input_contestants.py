@@ -7,6 +7,7 @@ for all of them, and of wall time for the timed ones. Batches are uint8 [B, 224,
 Nothing of ours and nothing but the standard library is imported before the contestant is known.
 """
 
+import contextlib
 import importlib.metadata
 import io
 import itertools
@@ -36,7 +37,9 @@ def ours(folder: pathlib.Path, threads: int = 0, workers: int = 0, interpolation
     config.train.batch_size = BATCH
     config.data.update(image_size=SIZE, num_threads=threads, num_workers=workers, interpolation=interpolation)
     source, transform = AsManyAsImageNet(photographs(folder)), CropAsGiven.of(config, crops_of(folder))
-    return (batch["image"] for batch in read(training_batches(source, config, transform=transform)))
+    with contextlib.closing(read(training_batches(source, config, transform=transform))) as batches:
+        for batch in batches:
+            yield batch["image"]
 
 
 def bare_loop(folder: pathlib.Path, interpolation: str = "linear") -> Iterator[Any]:
@@ -122,7 +125,7 @@ def main() -> None:
     if task["cores"]:
         os.sched_setaffinity(0, set(task["cores"]))
     loaders = {"ours": ours, "bare_loop": bare_loop, "tf_data": tf_data, "torch": torch_loader}
-    batches = loaders[task["loader"]](pathlib.Path(task["folder"]), **task["arguments"])
+    batches: Any = loaders[task["loader"]](pathlib.Path(task["folder"]), **task["arguments"])
     for _ in range(8):
         assert tuple(next(batches).shape) == (BATCH, SIZE, SIZE, 3)
     installed = {
@@ -142,6 +145,8 @@ def main() -> None:
         wall, before, cpu = time.perf_counter() - wall, cpu, time.process_time()
         seconds = {"cpu": (cpu - before) / (untimed + timed), "wall": wall / timed}
         print("@" + json.dumps({clock: BATCH / second for clock, second in seconds.items()}), flush=True)
+    if task["loader"] == "ours":
+        batches.close()
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def evaluation_batches(
 ) -> grain.IterDataset:
     """Every example once, in order; the last batch is filled up with rows of mask 0."""
     padded = _Padded(source, config.train.batch_size)
-    examples = grain.MapDataset.source(padded).map(Preprocess.of(config.data))
+    examples = Source(padded).map(Preprocess.of(config.data))
     return _read_ahead(_local_rows(examples, config, 0, process_index, process_count), config)
 
 
@@ -60,12 +60,12 @@ def evaluation_indices(
 ) -> grain.MapDataset:
     """Which records of `source` the rows of `evaluation_batches` are; those past its end fill up."""
     padded = range(len(_Padded(source, config.train.batch_size)))
-    return _local_rows(grain.MapDataset.source(padded), config, 0, process_index, process_count)
+    return _local_rows(Source(padded), config, 0, process_index, process_count)
 
 
 def _shuffled(source: Any, config: ConfigDict) -> grain.MapDataset:
     """Epoch after epoch, each in an order of its own that the seed and the length of `source` decide."""
-    return grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
+    return Source(source).seed(config.seed).shuffle().repeat()
 
 
 def _local_rows(
@@ -85,6 +85,20 @@ def _read_ahead(local: "LocalRows", config: ConfigDict) -> grain.IterDataset:
     return batches.mp_prefetch(
         grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2), worker_init_fn=start_worker
     )
+
+
+class Source(grain.MapDataset):
+    """As `MapDataset.source`, which besides measures each record for Prometheus: a third of Grain's time a record."""
+
+    def __init__(self, records: Any):
+        super().__init__()
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.slice(index) if isinstance(index, slice) else self._records[index % len(self._records)]
 
 
 class LocalRows(grain.MapDataset):
