@@ -2,8 +2,8 @@
 
 evaluate --workdir=FOLDER takes data and network from the run. evaluate --weights=WEIGHTS --config=FILE takes the data
 set from the config, and the network and its preprocessing from the weights: a file, a TensorFlow checkpoint's prefix,
-or OWNER/NAME on the HuggingFace hub. --image_size=N is for weights that were made for another size than their
-source's usual one; --preprocessing names another source's, as torchvision_v2.
+the folder of a run, or OWNER/NAME on the HuggingFace hub. --image_size=N is for weights that were made for another size
+than their source's usual one; --preprocessing names another source's, as torchvision_v2.
 """
 
 import json
@@ -20,7 +20,7 @@ from mobilenet_v2.training import checkpoint, run_directory
 from mobilenet_v2.training.evaluation import evaluate_state
 from mobilenet_v2.training.published import evaluate_imported
 from mobilenet_v2.training.setup import make_setup
-from mobilenet_v2.weights.load import import_file
+from mobilenet_v2.training.trained import import_weights
 
 _OF_WEIGHTS = ("image_size", "preprocessing", "revision")
 
@@ -33,7 +33,10 @@ def main(argv: Sequence[str]) -> None:
         )
         _score_weights(flags)
     else:
-        flags = command_line.parse(argv, __doc__ or "", required=["workdir"], switches=["json"])
+        description = (
+            f"{__doc__}\nwith --weights: {', '.join(f'--{name}' for name in ('config', *_OF_WEIGHTS, 'offline'))}"
+        )
+        flags = command_line.parse(argv, description, required=["workdir"], switches=["json"])
         _score_run(pathlib.Path(flags.workdir), flags.json)
 
 
@@ -67,7 +70,7 @@ def _score_weights(flags: absl_flags.FlagValues) -> None:
             f"--preprocessing is {named!r}, must be one of {', '.join(PREPROCESSING)}{nearest(named, PREPROCESSING)}"
         )
     lines: list[str] = []
-    imported = import_file(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
+    imported = import_weights(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
     if named is not None:
         imported = imported._replace(preprocessing=PREPROCESSING[named])
     pixels = None if size is None else int(size)

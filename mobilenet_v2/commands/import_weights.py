@@ -1,8 +1,10 @@
 """Reads weights of torchvision, timm, Keras, TF-slim or HuggingFace, or our own, and writes them as a file of ours.
 
---weights is a file, a TensorFlow checkpoint's prefix, or OWNER/NAME on the HuggingFace hub; --output is written with a
-.json beside it that states the network. --names=timm, torchvision or keras writes for those libraries instead.
---num_classes draws a new classifier where the file has another number of classes. --offline asks the hub for nothing.
+--weights is a file, a TensorFlow checkpoint's prefix, the folder of a run, or OWNER/NAME on the HuggingFace hub;
+--output is written with a .json beside it that states the network and what images must be like. --names=timm,
+torchvision or keras writes for those libraries instead. --num_classes draws a new classifier where the file has another
+number of classes; --image_size says which size the weights were made for, if not their source's usual one. --offline
+asks the hub for nothing.
 """
 
 import json
@@ -10,10 +12,13 @@ from collections.abc import Sequence
 
 from mobilenet_v2 import command_line
 from mobilenet_v2.errors import ConfigError
-from mobilenet_v2.weights.load import import_file, with_classes
+from mobilenet_v2.models.variants import Preprocessing
+from mobilenet_v2.training.trained import import_weights
+from mobilenet_v2.weights.load import with_classes
+from mobilenet_v2.weights.preprocessing import at_size
 from mobilenet_v2.weights.save import check_output, save_weights
 
-_OPTIONAL = ("names", "num_classes", "revision")
+_OPTIONAL = ("names", "num_classes", "image_size", "revision")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -22,10 +27,11 @@ def main(argv: Sequence[str]) -> None:
         argv, __doc__ or "", required=["weights", "output"], optional=_OPTIONAL, switches=["offline", "json"]
     )
     lines: list[str] = []
-    num_classes = _classes(flags.num_classes)
+    num_classes = _number("num_classes", flags.num_classes, 1_000_000)
+    image_size = _number("image_size", flags.image_size, 100_000)
     names = flags.names or "ours"
     check_output(flags.output, names)
-    imported = import_file(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
+    imported = import_weights(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
     found = with_classes(flags.weights, imported, num_classes, report=lines.append)
     written = save_weights(
         flags.output,
@@ -33,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         found.variables,
         names=names,
         source=flags.weights,
-        preprocessing=found.preprocessing,
+        preprocessing=_resized(found.preprocessing, image_size),
         report=lines.append,
     )
     files = [str(path) for path in written]
@@ -43,9 +49,13 @@ def main(argv: Sequence[str]) -> None:
         print("\n".join([*lines, f"wrote {' and '.join(files)}"]))
 
 
-def _classes(text: str | None) -> int | None:
+def _number(name: str, text: str | None, most: int) -> int | None:
     if text is None:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise ConfigError(f"--num_classes is {text!r}, must be an integer in 1 … 1000000")
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise ConfigError(f"--{name} is {text!r}, must be an integer in 1 … {most}")
     return int(text)
+
+
+def _resized(preprocessing: Preprocessing | None, image_size: int | None) -> Preprocessing | None:
+    return preprocessing if preprocessing is None or image_size is None else at_size(preprocessing, image_size)

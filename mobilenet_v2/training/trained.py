@@ -14,7 +14,7 @@ from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.training import checkpoint, run_directory
 from mobilenet_v2.weights.arrays import Arrays
-from mobilenet_v2.weights.load import Pretrained, to_variables
+from mobilenet_v2.weights.load import Imported, Variables, import_file, to_variables
 
 
 class Trained(NamedTuple):
@@ -32,19 +32,42 @@ def is_run(folder: str | pathlib.Path) -> bool:
     return (pathlib.Path(folder) / "checkpoints").is_dir()
 
 
-def load_run(folder: str | pathlib.Path, report: Callable[[str], None] = print) -> Pretrained:
-    """The network of a run, its variables, and the preprocessing that its images were given.
+def import_weights(
+    name: str, *, revision: str | None = None, offline: bool = False, report: Callable[[str], None] = print
+) -> Imported:
+    """What `weights.load.import_file` reads, and besides the folder of a run.
+
+    Raises:
+      UserError: as `import_run` and `import_file`.
+    """
+    if is_run(name):
+        return import_run(name, report)
+    return import_file(name, revision=revision, offline=offline, report=report)
+
+
+def load_run(folder: str | pathlib.Path, report: Callable[[str], None] = print) -> tuple[Any, Variables]:
+    """The network and the variables of a run, as `load_pretrained` of a file.
+
+    Raises:
+      UserError: as `import_run`.
+    """
+    imported = import_run(folder, report)
+    return imported.model, to_variables(imported.arrays)
+
+
+def import_run(folder: str | pathlib.Path, report: Callable[[str], None] = print) -> Imported:
+    """The network of a run, its arrays, and the preprocessing that its images were given.
 
     Raises:
       WeightsError, CheckpointError, WorkdirError: if it is no run, has no checkpoint yet, or all are damaged.
     """
     folder = pathlib.Path(folder)
-    config = run_directory.read_config(folder)
-    trained = read_run(folder)
+    config, trained = run_directory.read_config(folder), read_run(folder)
     report(describe(folder, trained))
     names = [field.name for field in dataclasses.fields(Preprocessing) if field.name != "crop_size"]
     preprocessing = Preprocessing(crop_size=config.data.image_size, **{name: config.data[name] for name in names})
-    return Pretrained(build_model(config.model), to_variables(trained.arrays), str(folder), preprocessing)
+    model = build_model(config.model)
+    return Imported(model, trained.arrays, "a run", preprocessing, folder, trained.sha256)
 
 
 def read_run(folder: pathlib.Path) -> Trained:

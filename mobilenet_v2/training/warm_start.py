@@ -1,34 +1,20 @@
 """What a run starts from instead of initialisers: published weights, or what another run trained."""
 
 import pathlib
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from mobilenet_v2.errors import WeightsError
-from mobilenet_v2.models import activations
 from mobilenet_v2.models.build import build_model
+from mobilenet_v2.training import run_directory
 from mobilenet_v2.training.trained import describe, is_run, read_run
-from mobilenet_v2.weights.architecture import check_shapes
+from mobilenet_v2.weights.architecture import check_shapes, function_of
 from mobilenet_v2.weights.arrays import Arrays
 from mobilenet_v2.weights.load import CLASSIFIER, class_count, fitting_classifier, import_file
 
 _STEM = "params/stem/conv/kernel"
-# Under other values of these the same arrays fit, and are another function.
-_TABLES = ("stages", "separable_stages")
-_FUNCTION = (
-    "padding",
-    "batch_norm_epsilon",
-    "activation",
-    "linear_bottleneck",
-    "residual",
-    "depthwise_order",
-    "stem_stride",
-    "output_stride",
-    *_TABLES,
-)
 
 
 class WarmStart(NamedTuple):
@@ -49,10 +35,11 @@ NOTHING = WarmStart({}, [], None)
 
 
 class _Source(NamedTuple):
-    """Arrays, what the source states of "model.padding", "data.mean" and their like, and what to record."""
+    """Arrays, the network that they are of, mean and deviation of its images if they are known, and what to record."""
 
     arrays: Arrays
-    stated: dict[str, Any]
+    model: Any
+    images: dict[str, Any]
     record: dict[str, Any]
 
 
@@ -83,31 +70,25 @@ def load(config: ConfigDict) -> WarmStart:
         model, classifier = model.clone(num_classes=0), {}
     arrays = {path: np.asarray(array, np.float32) for path, array in {**backbone, **classifier}.items()}
     check_shapes(name, model, arrays, "config.model (found for expected)", config.data.channels)
-    notes += _differences(name, source.stated, config)
+    notes += _differences(name, source, config)
     return WarmStart(arrays, notes, {"init_from": name, **source.record})
 
 
 def _of_file(name: str, notes: list[str]) -> _Source:
     imported = import_file(name, report=notes.append)
-    # What MobileNetV1 does not have is no difference.
-    known = [field for field in _FUNCTION if hasattr(imported.model, field)]
-    stated = {f"model.{field}": getattr(imported.model, field) for field in known}
-    stated["model.activation"] = activations.name_of(imported.model.activation)
-    if imported.preprocessing is not None:
-        stated |= {f"data.{field}": getattr(imported.preprocessing, field) for field in ("mean", "std")}
+    preprocessing = imported.preprocessing
+    images = {} if preprocessing is None else {"mean": preprocessing.mean, "std": preprocessing.std}
     record = {"file": str(imported.path), "source": imported.source, "sha256": imported.sha256}
-    return _Source(imported.arrays, stated, record)
+    return _Source(imported.arrays, imported.model, images, record)
 
 
 def _of_run(folder: pathlib.Path, notes: list[str]) -> _Source:
     trained = read_run(folder)
     notes.append(describe(folder, trained))
-    model, data = trained.config["model"], trained.config["data"]
-    stated = {f"model.{field}": model[field] for field in _FUNCTION if field in model}
-    stated |= {f"data.{field}": data[field] for field in ("mean", "std")}
+    images = {field: tuple(trained.config["data"][field]) for field in ("mean", "std")}
     file = str(folder / "checkpoints" / str(trained.step))
     record = {"file": file, "source": f"{trained.what} of a run", "sha256": trained.sha256}
-    return _Source(trained.arrays, stated, record)
+    return _Source(trained.arrays, build_model(run_directory.read_config(folder).model), images, record)
 
 
 def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:
@@ -118,22 +99,18 @@ def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:
     return {**arrays, _STEM: stem.astype(np.float32).sum(axis=2, keepdims=True)}
 
 
-def _differences(name: str, stated: Mapping[str, Any], config: ConfigDict) -> list[str]:
-    """A line for each field of which the source states another value."""
-    lines, own_table = [], "separable_stages" if config.model.name == "mobilenet_v1" else "stages"
-    for field, theirs in stated.items():
-        section, key = field.split(".")
-        ours = config[section].get(key)
-        theirs = tuple(theirs) if isinstance(theirs, list) else theirs
-        if key in _TABLES and key != own_table:
-            continue
-        if key == own_table:
-            # The rest of a table shows in the shapes.
-            field, ours, theirs = f"{field}, by its strides,", _strides(ours), _strides(theirs)
-        if ours != theirs and not (section == "data" and len(ours) != len(theirs)):
-            lines.append(f"warning: config.{field} is {ours!r}, but {theirs!r} in {name!r}: accuracy may suffer")
-    return lines
-
-
-def _strides(table: Any) -> tuple[int, ...]:
-    return tuple(row[-1] for row in table)
+def _differences(name: str, source: _Source, config: ConfigDict) -> list[str]:
+    """A line for each thing that the source's network or images had otherwise."""
+    ours, theirs = function_of(build_model(config.model)), function_of(source.model)
+    differing = {
+        f"config.model.{field}" if field in config.model else field: (ours[field], theirs[field])
+        for field in ours
+        if field in theirs and ours[field] != theirs[field]
+    }
+    for field, stated in source.images.items():
+        if len(stated) == config.data.channels and stated != config.data[field]:
+            differing[f"config.data.{field}"] = config.data[field], stated
+    return [
+        f"warning: {what}: {own!r} here, but {other!r} in {name!r}; accuracy may suffer"
+        for what, (own, other) in differing.items()
+    ]

@@ -19,7 +19,7 @@ from mobilenet_v2.weights import hub, name_map, native, sources
 from mobilenet_v2.weights.architecture import check_shapes, mobilenet_v1_fields, mobilenet_v2_fields
 from mobilenet_v2.weights.arrays import Arrays, as_float32, first
 from mobilenet_v2.weights.json_file import read_object
-from mobilenet_v2.weights.preprocessing import preprocessing_of
+from mobilenet_v2.weights.preprocessing import describe, preprocessing_of
 from mobilenet_v2.weights.reading import Contents, read_file
 from mobilenet_v2.weights.sources import huggingface
 
@@ -100,6 +100,9 @@ def import_file(
     """
     path: str | pathlib.Path = name
     if isinstance(name, str) and hub.is_name(name) and not _is_local(name):
+        folder = pathlib.Path(name).parent
+        if folder.is_dir():
+            raise WeightsError(f"weights {name!r} are no file: folder {str(folder)!r} is here, and holds no such thing")
         path, commit = hub.fetch(name, revision, cache_dir, offline)
         report(f"{name} at commit {commit}")
     contents = read_file(path)
@@ -111,6 +114,8 @@ def import_file(
         raise WeightsError(f"{contents.path.name!r} has negative variances in {first(negative)}")
     digest = _sha256(contents.files)
     report(f"{contents.path.name}: {source}, {len(arrays)} arrays, sha256 {digest}")
+    if preprocessing is not None:
+        report(f"images: {describe(preprocessing)}")
     return Imported(model, arrays, source, preprocessing, contents.path, digest)
 
 

@@ -73,6 +73,9 @@ def read_description(path: pathlib.Path) -> Description:
     fields = {name: _from_json(value) for name, value in model.items()}
     for name, value in fields.items():
         _check_field(beside.name, name, value)
+    for name in ("padding", "batch_norm_epsilon", "activation", "width_multiplier", "num_classes"):
+        if name not in fields:
+            raise WeightsError(f"{beside.name!r} does not state {name}, must state every field of its network")
     stated = None if preprocessing is None else checked(beside.name, preprocessing)
     return Description(fields, source, stated)
 

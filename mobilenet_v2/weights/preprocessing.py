@@ -66,6 +66,18 @@ def checked(file: str, values: Mapping[str, Any]) -> Preprocessing:
     return found
 
 
+def describe(preprocessing: Preprocessing) -> str:
+    """A line for a person: what is done to a photograph."""
+    size, by = preprocessing.crop_size, f"by {preprocessing.interpolation!r}"
+    cut = {
+        "whole_image": f"all of it to {size} × {size} {by}",
+        "central_fraction": f"the central {preprocessing.crop_fraction:g} of each side to {size} × {size} {by}",
+    }
+    shorter = f"the shorter side to {preprocessing.resize_size or size} {by}, then the central {size} × {size}"
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
+    return f"{cut.get(preprocessing.resize, shorter)}; (x / 255 − ({mean})) / ({std})"
+
+
 def at_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
     """The same at another number of pixels: what is resized to first keeps its proportion, rounded down as in timm."""
     first = preprocessing.resize_size

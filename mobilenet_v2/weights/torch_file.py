@@ -1,6 +1,7 @@
 """PyTorch's `.pth` files: pickles, and therefore read by torch's restricted unpickler only."""
 
 import pathlib
+import re
 import zipfile
 from typing import Any
 
@@ -10,11 +11,11 @@ from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.weights.arrays import MAX_BYTES, Arrays, Budget
 
 # Where training scripts put the weights, averaged ones first: timm, torchvision's references, others.
-_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
+_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 
 
 def read(path: pathlib.Path) -> Arrays:
-    """The state dict's floating-point tensors. `module.` before the names, DataParallel's, is dropped.
+    """The state dict's floating-point tensors. `module.` and `_orig_mod.` before the names are dropped.
 
     Raises:
       WeightsError: if torch is not installed, or the file holds anything but tensors in dicts.
@@ -30,9 +31,18 @@ def read(path: pathlib.Path) -> Arrays:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many types, from the unpickler and from torch's own reader
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path.name!r} is no whole PyTorch file of tensors alone: {reason}") from error
+        raise WeightsError(
+            f"{path.name!r} is no whole PyTorch file of tensors alone, as its safe reader wants it: {_reason(error)}. "
+            "Where you trust it, save its state dict alone, best as safetensors"
+        ) from error
     return _to_numpy(path, _state_dict(path, loaded))
+
+
+def _reason(error: Exception) -> str:
+    """What torch found, without its advice to load it unsafely."""
+    text = " ".join(str(error).split())
+    found = re.search(r"(Unsupported global: GLOBAL [\w.]+|Unsupported operand \d+|Unsupported class [\w.]+)", text)
+    return found[1] if found else type(error).__name__ if "weights_only" in text else text[:150]
 
 
 def _check_archive(path: pathlib.Path) -> None:
@@ -57,7 +67,14 @@ def _state_dict(path: pathlib.Path, loaded: Any) -> dict[str, Any]:
             break
     if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
         raise WeightsError(f"{path.name!r} holds a {type(loaded).__name__}, must hold a state dict of tensors by name")
-    return {name.removeprefix("module."): value for name, value in loaded.items()}
+    return {_bare(name): value for name, value in loaded.items()}
+
+
+def _bare(name: str) -> str:
+    """Without what DistributedDataParallel and torch.compile put before it."""
+    for prefix in ("module.", "_orig_mod.", "module."):
+        name = name.removeprefix(prefix)
+    return name
 
 
 def _to_numpy(path: pathlib.Path, state: dict[str, Any]) -> Arrays:

@@ -69,14 +69,17 @@ def test_padding_and_batch_norm_are_the_source_s(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_a_pth_file_is_read_bare_or_inside_a_training_checkpoint(wrapped: bool, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    "key, prefix",
+    [("", ""), ("state_dict", "module."), ("model_state_dict", "_orig_mod."), ("model", "module._orig_mod.")],
+)
+def test_a_pth_file_is_read_bare_or_inside_a_training_checkpoint(key: str, prefix: str, tmp_path: pathlib.Path) -> None:
     import torch
 
     state: dict[str, Any] = {name: torch.tensor(array) for name, array in small.arrays("torchvision").items()}
     state["features.0.1.num_batches_tracked"] = torch.tensor(3)
-    wrapped_state = {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}, "epoch": 3}
-    torch.save(wrapped_state if wrapped else state, tmp_path / "file.pth")
+    named = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    torch.save({key: named, "epoch": 3} if key else named, tmp_path / "file.pth")
     _, variables = load_pretrained(tmp_path / "file.pth", report=quiet)
     assert_are_the_weights_of(variables, "torchvision")
 
