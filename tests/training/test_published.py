@@ -43,7 +43,7 @@ def scored_by_hand(weights: pathlib.Path, config: ConfigDict, source: str, drop:
     """Loss and accuracy on the validation split, to compare with."""
     model, variables = load_pretrained(weights, report=quiet)
     preset = PREPROCESSING[source]
-    resize_size = None if preset.resize_size is None else round(preset.resize_size * SIZE / 224)
+    resize_size = None if preset.resize_size is None else preset.resize_size * SIZE // 224
     records = open_dataset("digits", config.data.data_dir).split(config.data.validation_split)
     squares = [
         resize_to_square(
