@@ -31,7 +31,7 @@ WRONG_VALUES = {
     "negative mixup": (["--config.augment.mixup=-1"], ["config.augment.mixup", "-1.0", "[0.001, 1000]"]),
     "area above the image": (
         ["--config.augment.erasing_area=(0.1,2.0)"],
-        ["config.augment.erasing_area", "(0.1, 2.0)", "0 < low ≤ high ≤ 1"],
+        ["config.augment.erasing_area", "(0.1, 2.0)", "(least, greatest) of numbers in (0, 1]"],
     ),
     "mixup of one image": (
         ["--config.augment.mixup=0.2", "--config.train.batch_size=1"],
