@@ -5,8 +5,15 @@
 
 The emoji are 3,000 training and 812 validation pictures of 64×64 pixels in 9 categories, drawn by Google and Twitter:
 `python -m benchmarks.emoji` lays them out. For others set `config.model.num_classes`, and `config.data.image_size` and
-`resize` where they are not square. The recipe is that of a PyTorch baseline, less what is not in this config: random
-crops, backgrounds, colour jitter, mixup and CutMix. Not measured yet.
+`resize` where they are not square.
+
+The recipe is that of a PyTorch baseline, which reached 66.0 ± 1.5 % in its 40 epochs. Measured (validation accuracy of
+averaged weights, seeds 0, 1, 2, mean ± sample deviation; two shared cores of an AMD EPYC):
+
+- 40 epochs: 65.2 ± 1.8 % (66.87, 65.39, 63.30), 5 minutes each
+- 100 epochs, `--config.train.num_epochs=100 --config.optimizer.warmup_epochs=10`: E100
+
+A picture is 0.12 points, and the 812 pictures' own sampling error 1.7. The recipe was chosen on them.
 """
 
 from ml_collections import ConfigDict

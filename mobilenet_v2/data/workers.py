@@ -1,5 +1,6 @@
 """Batches out of Grain's threads and worker processes: how they start, fail and end."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 import grain.python as grain
 import numpy as np
 from absl import flags
+from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
 from mobilenet_v2.errors import DataError
 
@@ -26,19 +28,30 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
     try:
         while True:
             try:
-                batch = next(iterator)
+                batch = _in_own_memory(next(iterator))
             except StopIteration:
                 return
             except RuntimeError as error:
                 if "terminated unexpectedly" not in str(error):
                     raise
                 raise DataError(f"a process that reads data was killed, for want of memory perhaps: {error}") from error
-            # Memory shared with a worker, if it were kept until Python ends, would be told of as leaked.
-            yield {name: rows if type(rows) is np.ndarray else np.array(rows) for name, rows in batch.items()}
+            yield batch
     finally:
         # Grain closes only workers that it has drawn from. To tell its state it draws on all that it has started.
         iterator.get_state()
         iterator.close()
+        # What each worker gave last is held by the iterator, in a circle, and freed by a thread that Python's end would
+        # stop.
+        pool = SharedMemoryArray._del_thread_pool
+        if pool is not None:
+            del iterator
+            gc.collect()
+            pool.apply(int)
+
+
+def _in_own_memory(batch: dict[str, Any]) -> dict[str, Any]:
+    """Copies what is shared with a worker: if it were kept until Python ends, it would be told of as leaked."""
+    return {name: rows if type(rows) is np.ndarray else np.array(rows) for name, rows in batch.items()}
 
 
 def start_worker(index: int, count: int) -> None:

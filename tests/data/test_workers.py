@@ -24,10 +24,13 @@ BATCH = 12
 # Reads with two workers, says so, and ends as it is told to.
 PROGRAM = """
 import contextlib, multiprocessing, sys
-from mobilenet_v2.data.pipeline import training_batches
+from mobilenet_v2.data.pipeline import evaluation_batches, training_batches
 from mobilenet_v2.data.workers import read
 from tests.data.images import config, records
 
+if sys.argv[1] == "evaluates":
+    kept = list(read(evaluation_batches(records(int(sys.argv[2])), config(12, workers=2))))
+    sys.exit()
 with contextlib.closing(read(training_batches(records(50), config(12, workers=2)))) as batches:
     kept = [next(batches) for _ in range(int(sys.argv[2]))]
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
@@ -139,6 +142,14 @@ def test_however_a_program_ends_nothing_of_its_workers_is_left(how: str, taken: 
     assert "leaked" not in errors
     assert (errors.splitlines() or [""])[-1] == last, errors
     wait_for_end_of(pids)
+
+
+@pytest.mark.parametrize("examples", ["5", "50"])
+def test_a_split_read_to_its_end_leaves_no_shared_memory(examples: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, "evaluates", examples]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert "leaked" not in ended.stderr
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="looks for processes in /proc")
