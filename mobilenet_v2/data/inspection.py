@@ -1,5 +1,6 @@
 """A look at the data before training: a sheet of pictures as the network sees them, and how many each class has."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.sources import Dataset
+from mobilenet_v2.data.workers import read
 
 _CELL = 128  # pixels: smaller pictures are enlarged by a whole factor, so that a label has room
 _TEXT = 18  # pixels below a picture
@@ -18,8 +20,8 @@ _RED = (220, 0, 0)
 
 def first_examples(source: Any, config: ConfigDict, count: int) -> dict[str, np.ndarray]:
     """The first `count` rows that training sees: image uint8 [N, H, W, C], label int32 [N], mask float32 [N]."""
-    batches = iter(training_batches(source, config))
-    rows = [next(batches) for _ in range(-(-count // config.train.batch_size))]
+    with contextlib.closing(read(training_batches(source, config))) as batches:
+        rows = [next(batches) for _ in range(-(-count // config.train.batch_size))]
     return {name: np.concatenate([batch[name] for batch in rows])[:count] for name in ("image", "label", "mask")}
 
 

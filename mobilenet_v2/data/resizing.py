@@ -28,9 +28,9 @@ def resize_to_square(
 
     Args:
       resize: "whole_image" scales all of it, without keeping the aspect (Keras); "shorter_side" scales the shorter
-        side to `resize_size` and cuts the central square (torchvision, timm), "shorter_side_floor" likewise, but where
-        half a pixel is left over it goes to the other side (HuggingFace); "central_fraction" cuts the central
-        `crop_fraction` of each side and scales that (TF-slim).
+        side to `resize_size` and cuts the central square, its offset rounded half to even (torchvision, timm) or, as
+        "shorter_side_floor", down (HuggingFace); "central_fraction" cuts the central `crop_fraction` of each side and
+        scales that (TF-slim).
       interpolation: see `scale`.
       resize_size: in pixels; `size` where None.
     """

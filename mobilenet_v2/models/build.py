@@ -24,6 +24,7 @@ def build_model(fields: Mapping[str, Any]) -> Any:
 
     Raises:
       ValueError: if there is no network of that name, or no network has a field.
+      TypeError: if a row of stages has too few or too many columns.
     """
     attributes: dict[str, Any] = dict(fields)
     name = attributes.pop("name", "mobilenet_v2")

@@ -94,7 +94,10 @@ class ConvNormAct(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array, *, train: bool) -> jax.Array:
-        """Returns [B, ⌈H / stride⌉, ⌈W / stride⌉, features]; `train` normalises by the batch's own statistics."""
+        """Returns [B, ⌈H / stride⌉, ⌈W / stride⌉, features], rounded down for "keras_v1".
+
+        `train` normalises by the batch's own statistics.
+        """
         x = self.conv(
             self.features,
             kernel_size=(self.kernel_size, self.kernel_size),

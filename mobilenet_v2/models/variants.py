@@ -19,10 +19,10 @@ class Preprocessing:
     """From a photograph to a network's input, in evaluation.
 
     Attributes:
-      resize: "shorter_side" to `resize_size` pixels, then the central square of `crop_size` pixels, "…_floor" with half
-        a pixel that is left over on the other side; "central_fraction"
-        cuts the central `crop_fraction` of each side first and scales that to `crop_size`; "whole_image" scales all of
-        the image to it. The last two do not keep the aspect.
+      resize: "shorter_side" to `resize_size` pixels, then the central square of `crop_size` pixels, whose offset is
+        rounded to the even pixel, "shorter_side_floor" down; "central_fraction" cuts the central `crop_fraction` of
+        each side first and scales that to `crop_size`; "whole_image" scales all of the image to it. The last two do not
+        keep the aspect.
       interpolation: "bilinear", "bicubic" and "nearest" are Pillow's, which average where they shrink (nearest does
         not); "bilinear_tf1" is TensorFlow 1's: output pixel i is read at i · in / out, nothing is averaged.
       mean, std: per channel, of pixels in [0, 1]: the input is (x − mean) / std.

@@ -1,6 +1,6 @@
 """The train and eval steps: pure functions, and the only place where batch statistics are threaded.
 
-A batch is {"image": uint8 [B, H, W, 3], "label": int32 [B], "mask": float32 [B]}. Images are normalised here, on the
+A batch is {"image": uint8 [B, H, W, C], "label": int32 [B], "mask": float32 [B]}. Images are normalised here, on the
 device. Rows of mask 0 (padding, unreadable images) count in no mean; in training they do pass through batch
 norm, as black images, because a masked mean would cost every step something for what hardly ever happens.
 """

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models.mobilenet_v1 import V1_STAGES
+from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES
 from mobilenet_v2.models.variants import find_variant
 from mobilenet_v2.weights.arrays import Arrays, first
 
-# Blocks in each of the paper's seven stages (Table 2).
-PAPER_REPEATS = (1, 2, 3, 4, 3, 3, 1)
+# Blocks in each of the paper's seven stages (Table 2), and in MobileNetV1 (its Table 1).
+PAPER_REPEATS = tuple(stage.repeats for stage in PAPER_STAGES)
+V1_BLOCKS = sum(stage.repeats for stage in V1_STAGES)
 
 
 class Layer(NamedTuple):

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mobilenet_v2.weights.arrays import Arrays
-from mobilenet_v2.weights.name_map import KERAS, PAPER_REPEATS, Layer, Source
+from mobilenet_v2.weights.name_map import KERAS, PAPER_REPEATS, V1_BLOCKS, Layer, Source
 
-_V1_BLOCKS = 13
 _KERAS_LEAVES = ("/kernel", "/gamma")
 _NUMBERED = re.compile(r"(conv2d|depthwise_conv2d|batch_normalization|dense):(\d{1,6})/(\d{1,6})")
 
@@ -54,7 +53,7 @@ def _class(variables: Arrays) -> tuple[str, tuple[str, ...]]:
 def _named(arrays: Arrays) -> Arrays:
     """`conv2d:3/0` is the first variable of the fourth Conv2D."""
     depthwise = len({name for name in arrays if name.startswith("depthwise_conv2d:")})
-    layers = list(_v1_layers(()) if depthwise == _V1_BLOCKS else _v2_layers(PAPER_REPEATS))
+    layers = list(_v1_layers(()) if depthwise == V1_BLOCKS else _v2_layers(PAPER_REPEATS))
     names = {
         "conv2d": [layer.conv for layer in layers if not layer.ours.endswith("depthwise")],
         "depthwise_conv2d": [layer.conv for layer in layers if layer.ours.endswith("depthwise")],
@@ -99,7 +98,7 @@ def _v2_layers(repeats: tuple[int, ...]) -> Iterator[Layer]:
 
 def _v1_layers(repeats: tuple[int, ...]) -> Iterator[Layer]:
     yield Layer("stem", "conv1", "conv1_bn")
-    for index in range(_V1_BLOCKS):
+    for index in range(V1_BLOCKS):
         for ours, theirs in (("depthwise", "dw"), ("pointwise", "pw")):
             conv = f"conv_{theirs}_{index + 1}"
             yield Layer(f"block_{index:02d}/{ours}", conv, f"{conv}_bn")

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 from mobilenet_v2.weights.arrays import Arrays
-from mobilenet_v2.weights.name_map import SLIM, Layer, Source
+from mobilenet_v2.weights.name_map import SLIM, V1_BLOCKS, Layer, Source
 
 _SHADOW = "/ExponentialMovingAverage"
 _SLOTS = ("/RMSProp", "/RMSProp_1", "/Momentum", "/Adam", "/Adam_1")
-_V1_BLOCKS = 13
 
 
 def averaged(arrays: Arrays) -> Arrays:
@@ -37,7 +36,7 @@ def _v2_layers(repeats: tuple[int, ...]) -> Iterator[Layer]:
 
 def _v1_layers(repeats: tuple[int, ...]) -> Iterator[Layer]:
     yield _layer("stem", "MobilenetV1/Conv2d_0")
-    for index in range(_V1_BLOCKS):
+    for index in range(V1_BLOCKS):
         for name in ("depthwise", "pointwise"):
             yield _layer(f"block_{index:02d}/{name}", f"MobilenetV1/Conv2d_{index + 1}_{name}")
 
