@@ -11,7 +11,8 @@ The recipe is that of a PyTorch baseline, which reached 66.0 ± 1.5 % in its 40 
 averaged weights, seeds 0, 1, 2, mean ± sample deviation; two shared cores of an AMD EPYC):
 
 - 40 epochs: 65.2 ± 1.8 % (66.87, 65.39, 63.30), 5 minutes each
-- 100 epochs, `--config.train.num_epochs=100 --config.optimizer.warmup_epochs=10`: E100
+- 100 epochs, `--config.train.num_epochs=100 --config.optimizer.warmup_epochs=10`: 70.9 ± 1.2 %
+  (70.57, 69.95, 72.29), 13 minutes each
 
 A picture is 0.12 points, and the 812 pictures' own sampling error 1.7. The recipe was chosen on them.
 """
