@@ -10,8 +10,11 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
+from mobilenet_v2.data.crops import random_resized
+
 HEIGHT, WIDTH = 375, 500
 _MANY = 50  # photographs
+_OF_CROPS = (0.08, 1.0), (3 / 4, 4 / 3)  # area and aspect, torchvision's
 
 
 class Photographs(tfds.core.GeneratorBasedBuilder):
@@ -59,24 +62,11 @@ def make(folder: pathlib.Path, photographs: pathlib.Path | None, count: int) -> 
         name = f"{index:05d}.jpg"
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 97])[1].tobytes()
         (images / name).write_bytes(encoded)
-        crops[name] = random_resized_crop(HEIGHT, WIDTH, rng)
+        crops[name] = random_resized(HEIGHT, WIDTH, *_OF_CROPS, rng.random((10, 4)))
     (folder / "crops.json").write_text(json.dumps(crops))
     builder = Photographs(folder=images, data_dir=str(folder / "data"), file_format="array_record")
     builder.download_and_prepare()
     return builder
-
-
-def random_resized_crop(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """(top, left, height, width) as torchvision's `RandomResizedCrop` draws them: area in U(0.08, 1), aspect in
-    exp U(ln 3/4, ln 4/3), ten tries, then the centre (Szegedy et al. 2015, §6)."""
-    for _ in range(10):
-        area = height * width * rng.uniform(0.08, 1.0)
-        aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        w, h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
-    side = min(height, width)
-    return (height - side) // 2, (width - side) // 2, side, side
 
 
 def _originals(photographs: pathlib.Path | None) -> list[np.ndarray]:

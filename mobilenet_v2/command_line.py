@@ -19,6 +19,8 @@ from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import ConfigError, UserError, nearest
 from mobilenet_v2.process import DEFAULT_MALLOC
 
+MOST_PIXELS = 100_000  # a side, of what a flag may ask for
+
 
 def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     """Runs `command(argv)` and returns the process's exit status.
@@ -80,6 +82,19 @@ def parse(
     for name in unset:
         values.config.update_from_flattened_dict({name: None})
     return values
+
+
+def integer(name: str, text: str | None, most: int) -> int | None:
+    """What a flag of text says where it must be an integer in 1 … `most`; None where it was not given.
+
+    Raises:
+      ConfigError: if it is anything else.
+    """
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise ConfigError(f"--{name} is {text!r}, must be an integer in 1 … {most}")
+    return int(text)
 
 
 def _define(

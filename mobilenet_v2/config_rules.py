@@ -45,7 +45,9 @@ def check_model(config: ConfigDict) -> None:
                 f"config.model.stem_stride and the strides of config.model.{rows}"
             )
     if model.name == "mobilenet_v1":
-        _refuse_ablations(config)
+        _must_be_plain(
+            config, "model", WITHOUT_ABLATION, f"config.model.name is {model.name!r}, which has no such thing"
+        )
         return
     head_width = head_channels(model.head_channels, model.width_multiplier, model.head_rule)
     if head_width < model.channel_divisor:
@@ -66,13 +68,11 @@ def _validated_strides(name: str, rows: Any, fields: Mapping[str, Field], column
     return [row[-1] for row in rows]
 
 
-def _refuse_ablations(config: ConfigDict) -> None:
-    for name, plain in WITHOUT_ABLATION.items():
-        if config.model[name] != plain:
-            raise ConfigError(
-                f"config.model.{name} is {config.model[name]!r}, must be {plain!r} where config.model.name is "
-                f"{config.model.name!r}, which has no such thing"
-            )
+def _must_be_plain(config: ConfigDict, section: str, plain: Mapping[str, Any], where: str) -> None:
+    """Refuses fields of a section that are other than `plain` says; `where` says what leaves them no choice."""
+    for name, value in plain.items():
+        if config[section][name] != value:
+            raise ConfigError(f"config.{section}.{name} is {config[section][name]!r}, must be {value!r} where {where}")
 
 
 def check_data(config: ConfigDict) -> None:
@@ -123,7 +123,8 @@ def check_augmentation(config: ConfigDict) -> None:
     """
     augment, data = config.augment, config.data
     if data.residence == "device":
-        _check_residence(config)
+        where = "config.data.residence is 'device', where images are decoded and cut once"
+        _must_be_plain(config, "augment", AUGMENTED_ON_HOST, where)
     size = augment.image_size or data.image_size
     if augment.crop == "padded" and augment.crop_padding >= size:
         raise ConfigError(
@@ -136,28 +137,12 @@ def check_augmentation(config: ConfigDict) -> None:
             f"config.augment.image_size is {size}, must be at most config.data.resize_size, {data.resize_size}, from "
             f"which config.augment.crop {augment.crop!r} cuts it"
         )
-    for name in ("contrast", "hue"):
-        if augment.colour_order == "slim_fast" and augment[name]:
-            raise ConfigError(
-                f"config.augment.{name} is {augment[name]!r}, must be 0 where config.augment.colour_order is "
-                f"'slim_fast', which has brightness and saturation alone"
-            )
-    for name, plain in {"policy_magnitude_std": 0, "policy_probability": 1}.items():
-        if augment.policy != "rand_augment" and augment[name] != plain:
-            raise ConfigError(
-                f"config.augment.{name} is {augment[name]!r}, must be {plain} where config.augment.policy is "
-                f"{augment.policy!r}, which has no such thing"
-            )
-
-
-def _check_residence(config: ConfigDict) -> None:
-    """What training data that lie on the device can't be augmented by."""
-    for name, plain in AUGMENTED_ON_HOST.items():
-        if config.augment[name] != plain:
-            raise ConfigError(
-                f"config.augment.{name} is {config.augment[name]!r}, must be {plain!r} where config.data.residence is "
-                "'device', where images are decoded and cut once"
-            )
+    if augment.colour_order == "slim_fast":
+        where = "config.augment.colour_order is 'slim_fast', which has brightness and saturation alone"
+        _must_be_plain(config, "augment", {"contrast": 0, "hue": 0}, where)
+    if augment.policy != "rand_augment":
+        where = f"config.augment.policy is {augment.policy!r}, which has no such thing"
+        _must_be_plain(config, "augment", {"policy_magnitude_std": 0, "policy_probability": 1}, where)
 
 
 def check_training(config: ConfigDict) -> None:

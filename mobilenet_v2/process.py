@@ -65,6 +65,11 @@ def be_a_data_worker() -> None:
     sys.modules.setdefault("jax", None)  # pyrefly: ignore (Python's own sign that a module can't be imported)
 
 
+def cores() -> int:
+    """How many of the machine's cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def fast_malloc() -> dict[str, str]:
     """Environment variables with which a process starts on mimalloc and keeps freed memory.
 

@@ -62,9 +62,7 @@ def _score_run(workdir: pathlib.Path, as_json: bool) -> None:
 
 
 def _score_weights(flags: absl_flags.FlagValues) -> None:
-    size, named = flags.image_size, flags.preprocessing
-    if size is not None and not (size.isdecimal() and 1 <= int(size) <= 100_000):
-        raise ConfigError(f"--image_size is {size!r}, must be an integer in 1 … 100000")
+    size, named = command_line.integer("image_size", flags.image_size, command_line.MOST_PIXELS), flags.preprocessing
     if named is not None and named not in PREPROCESSING:
         raise ConfigError(
             f"--preprocessing is {named!r}, must be one of {', '.join(PREPROCESSING)}{nearest(named, PREPROCESSING)}"
@@ -73,8 +71,7 @@ def _score_weights(flags: absl_flags.FlagValues) -> None:
     imported = import_weights(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
     if named is not None:
         imported = imported._replace(preprocessing=PREPROCESSING[named])
-    pixels = None if size is None else int(size)
-    scores, examples = evaluate_imported(flags.weights, imported, flags.config, pixels, report=lines.append)
+    scores, examples = evaluate_imported(flags.weights, imported, flags.config, size, report=lines.append)
     if flags.json:
         print(json.dumps({"report": lines, "examples": examples, **scores}))
     else:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 
 from mobilenet_v2 import command_line
-from mobilenet_v2.errors import ConfigError
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.training.trained import import_weights
 from mobilenet_v2.weights.load import with_classes
@@ -27,8 +26,8 @@ def main(argv: Sequence[str]) -> None:
         argv, __doc__ or "", required=["weights", "output"], optional=_OPTIONAL, switches=["offline", "json"]
     )
     lines: list[str] = []
-    num_classes = _number("num_classes", flags.num_classes, 1_000_000)
-    image_size = _number("image_size", flags.image_size, 100_000)
+    num_classes = command_line.integer("num_classes", flags.num_classes, 1_000_000)
+    image_size = command_line.integer("image_size", flags.image_size, command_line.MOST_PIXELS)
     names = flags.names or "ours"
     check_output(flags.output, names)
     imported = import_weights(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
@@ -47,14 +46,6 @@ def main(argv: Sequence[str]) -> None:
         print(json.dumps({"report": lines, "files": files, "num_classes": found.model.num_classes}))
     else:
         print("\n".join([*lines, f"wrote {' and '.join(files)}"]))
-
-
-def _number(name: str, text: str | None, most: int) -> int | None:
-    if text is None:
-        return None
-    if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise ConfigError(f"--{name} is {text!r}, must be an integer in 1 … {most}")
-    return int(text)
 
 
 def _resized(preprocessing: Preprocessing | None, image_size: int | None) -> Preprocessing | None:

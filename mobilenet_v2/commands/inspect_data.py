@@ -14,7 +14,7 @@ from rich.table import Table
 from mobilenet_v2 import command_line
 from mobilenet_v2.config import validate
 from mobilenet_v2.data.inspection import class_counts, first_examples, sheet, warnings
-from mobilenet_v2.data.sources import open_dataset
+from mobilenet_v2.data.sources import open_configured
 from mobilenet_v2.errors import ConfigError
 
 _MOST = 1024  # pictures on a sheet
@@ -26,11 +26,10 @@ def main(argv: Sequence[str]) -> None:
         argv, __doc__ or "", required=["config", "output"], optional=["count"], switches=["json"]
     )
     config, output = flags.config, _output(flags.output)
-    count = _count(flags.count)
+    count = command_line.integer("count", flags.count, _MOST) or 64
     validate(config)
-    data = config.data
-    dataset = open_dataset(data.name, data.data_dir, data.folder, data.skip_unreadable)
-    examples = first_examples(dataset.split(data.train_split), config, count)
+    dataset = open_configured(config.data)
+    examples = first_examples(dataset.split(config.data.train_split), config, count)
     sheet(examples, dataset.class_names).save(output, "PNG")
     counts = class_counts(dataset, config)
     found = warnings(counts, examples, dataset.class_names)
@@ -63,11 +62,3 @@ def _output(text: str) -> pathlib.Path:
     if path.suffix.lower() != ".png" or path.is_dir() or not path.parent.is_dir():
         raise ConfigError(f"--output is {text!r}, must be a name ending in .png in a folder that exists")
     return path
-
-
-def _count(text: str | None) -> int:
-    if text is None:
-        return 64
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
-        raise ConfigError(f"--count is {text!r}, must be an integer in 1 … {_MOST}")
-    return int(text)

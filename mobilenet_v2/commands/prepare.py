@@ -16,7 +16,7 @@ from rich.table import Table
 from mobilenet_v2 import command_line
 from mobilenet_v2.config import validate
 from mobilenet_v2.data.builders.image_folder import UNREADABLE, ImageFolder, layout_of, left_out
-from mobilenet_v2.data.sources import Dataset, open_dataset
+from mobilenet_v2.data.sources import Dataset, open_configured
 
 _SHOWN = 10  # classes in the table
 
@@ -26,8 +26,7 @@ def main(argv: Sequence[str]) -> None:
     flags = command_line.parse(argv, __doc__ or "", required=["config"], switches=["json"])
     config = flags.config
     validate(config)
-    data = config.data
-    described = describe(open_dataset(data.name, data.data_dir, data.folder, data.skip_unreadable, prepare=True))
+    described = describe(open_configured(config.data, prepare=True))
     if flags.json:
         print(json.dumps(described))
     else:

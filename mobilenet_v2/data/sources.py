@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from google.protobuf.message import DecodeError
+from ml_collections import ConfigDict
 from tensorflow_datasets.core.download.extractor import ExtractError
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -114,6 +115,11 @@ def open_dataset(
     if "image" not in features or not isinstance(features.get("label"), tfds.features.ClassLabel):
         raise DataError(f"data set {name!r} has features {', '.join(features)}; needs 'image' and a class 'label'")
     return Dataset(builder, tuple(features["label"].names))
+
+
+def open_configured(data: ConfigDict, *, prepare: bool = False) -> Dataset:
+    """`open_dataset`, as the fields of `config.data` say."""
+    return open_dataset(data.name, data.data_dir, data.folder, data.skip_unreadable, prepare=prepare)
 
 
 def _parse(name: str) -> tuple[str, str | None, str | None]:

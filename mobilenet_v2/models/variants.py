@@ -36,6 +36,18 @@ class Preprocessing:
     resize_size: int | None = None
     crop_fraction: float = 1.0
 
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> "Preprocessing":
+        """As the fields of `config.data` say."""
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "crop_size"]
+        return cls(crop_size=data["image_size"], **{name: data[name] for name in names})
+
+    def data_fields(self) -> dict[str, Any]:
+        """The fields of `config.data` that say so."""
+        stated = dataclasses.asdict(self)
+        stated["image_size"] = stated.pop("crop_size")
+        return stated
+
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _PLUS_MINUS_1 = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -64,9 +76,7 @@ class Variant:
 
     def overrides(self) -> dict[str, Any]:
         """The config fields by dotted name: {"model.padding": "same", …, "data.mean": (0.5, 0.5, 0.5), …}."""
-        preprocessing = PREPROCESSING[self.preprocessing]
-        data = dataclasses.asdict(preprocessing)
-        data["image_size"] = data.pop("crop_size")
+        data = PREPROCESSING[self.preprocessing].data_fields()
         fields = {f"model.{name}": value for name, value in self.model.items()}
         return fields | {f"data.{name}": value for name, value in data.items()}
 

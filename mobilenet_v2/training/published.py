@@ -1,19 +1,18 @@
 """Published weights on a data set: the source's own preprocessing, the network's own constants, every example once."""
 
-import dataclasses
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from mobilenet_v2.config import check_fields, validate_topology
 from mobilenet_v2.config_rules import check_data
-from mobilenet_v2.data.sources import open_dataset
+from mobilenet_v2.data.sources import open_configured
 from mobilenet_v2.errors import ConfigError, WeightsError
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.training import metrics, sharding
 from mobilenet_v2.training.evaluation import evaluate_split
 from mobilenet_v2.training.setup import compiler_options, jit_eval_step, open_splits
-from mobilenet_v2.weights.load import CLASSIFIER, Imported, class_count, with_classes
+from mobilenet_v2.weights.load import Imported, class_count, with_classes, without_first_class
 from mobilenet_v2.weights.preprocessing import at_size
 
 
@@ -39,7 +38,7 @@ def evaluate_imported(
     if classes is None:
         raise WeightsError(f"weights {name!r} have no classifier, must have one to be scored")
     mesh = sharding.make_mesh()
-    dataset = open_dataset(config.data.name, config.data.data_dir, config.data.folder, config.data.skip_unreadable)
+    dataset = open_configured(config.data)
     validate_topology(config, mesh.size, 1)
     if classes not in (dataset.num_classes, dataset.num_classes + 1):
         raise ConfigError(
@@ -66,15 +65,13 @@ def preprocessed(config: ConfigDict, preprocessing: Preprocessing | None, image_
         if image_size is not None:
             config.data.image_size = image_size
         return config
-    stated = dataclasses.asdict(preprocessing if image_size is None else at_size(preprocessing, image_size))
-    stated["image_size"] = stated.pop("crop_size")
-    config.data.channels = len(stated["mean"])
-    config.data.update(stated)
+    stated = preprocessing if image_size is None else at_size(preprocessing, image_size)
+    config.data.channels = len(stated.mean)
+    config.data.update(stated.data_fields())
     return config
 
 
 def _without_background(imported: Imported, report: Any) -> Imported:
     report("of the weights' classes the first, the background, is left out")
-    classifier = {name: array[..., 1:] for name, array in imported.arrays.items() if name.startswith(CLASSIFIER)}
     model = imported.model.clone(num_classes=imported.model.num_classes - 1)
-    return imported._replace(model=model, arrays={**imported.arrays, **classifier})
+    return imported._replace(model=model, arrays={**imported.arrays, **without_first_class(imported.arrays)})

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +11,11 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from mobilenet_v2 import process
 from mobilenet_v2.config import validate, validate_classes, validate_topology
 from mobilenet_v2.data.pipeline import steps_of
 from mobilenet_v2.data.resident import check_residence
-from mobilenet_v2.data.sources import Dataset, open_dataset
+from mobilenet_v2.data.sources import Dataset, open_configured
 from mobilenet_v2.data.unreadable import Unreadable
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.training import sharding
@@ -78,7 +78,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     validate(config)
     mesh = sharding.make_mesh() if mesh is None else mesh
     validate_topology(config, mesh.size, jax.process_count())
-    dataset = open_dataset(config.data.name, config.data.data_dir, config.data.folder, config.data.skip_unreadable)
+    dataset = open_configured(config.data)
     validate_classes(config, dataset.num_classes)
     splits = open_splits(config, dataset, ("train", "validation", "test"))
     check_residence(splits["train"], config)
@@ -161,7 +161,6 @@ def compiler_options(mesh: Mesh) -> dict[str, bool | str]:
     On two cores a CPU's step takes a third less time if no single operation is split between them: they are short, and
     XLA runs independent ones at once all the same. With more cores that is unmeasured and XLA's default stays.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if mesh.devices.flat[0].platform == "cpu" and cores == 2:
+    if mesh.devices.flat[0].platform == "cpu" and process.cores() == 2:
         return {"xla_cpu_multi_thread_eigen": False}
     return {}

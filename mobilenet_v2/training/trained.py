@@ -1,6 +1,5 @@
 """What a run has trained, as a network and its variables: its newest checkpoint, averaged where the run averages."""
 
-import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable, Mapping
@@ -64,9 +63,7 @@ def import_run(folder: str | pathlib.Path, report: Callable[[str], None] = print
     folder = pathlib.Path(folder)
     config, trained = run_directory.read_config(folder), read_run(folder)
     report(describe(folder, trained))
-    names = [field.name for field in dataclasses.fields(Preprocessing) if field.name != "crop_size"]
-    preprocessing = Preprocessing(crop_size=config.data.image_size, **{name: config.data[name] for name in names})
-    model = build_model(config.model)
+    preprocessing, model = Preprocessing.of(config.data), build_model(config.model)
     return Imported(model, trained.arrays, "a run", preprocessing, folder, trained.sha256)
 
 

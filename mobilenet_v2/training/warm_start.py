@@ -12,7 +12,7 @@ from mobilenet_v2.training import run_directory
 from mobilenet_v2.training.trained import describe, is_run, read_run
 from mobilenet_v2.weights.architecture import check_shapes, function_of
 from mobilenet_v2.weights.arrays import Arrays
-from mobilenet_v2.weights.load import CLASSIFIER, class_count, fitting_classifier, import_file
+from mobilenet_v2.weights.load import CLASSIFIER, fitting_classifier, import_file
 
 _STEM = "params/stem/conv/kernel"
 
@@ -62,11 +62,9 @@ def load(config: ConfigDict) -> WarmStart:
         raise WeightsError(f"weights {name!r} can't be read: {error.strerror or error}") from error
     arrays, classes = _with_channels(source.arrays, config.data.channels, notes), config.model.num_classes
     backbone = {path: array for path, array in arrays.items() if not path.startswith(CLASSIFIER)}
-    classifier = fitting_classifier(arrays, classes, notes.append)
+    classifier = fitting_classifier(arrays, classes, config.seed, notes.append)
     model = build_model(config.model)
     if classifier is None:
-        found = class_count(arrays) or "no"
-        notes.append(f"the classifier of {found} classes is replaced by a new one of {classes}, seed {config.seed}")
         model, classifier = model.clone(num_classes=0), {}
     arrays = {path: np.asarray(array, np.float32) for path, array in {**backbone, **classifier}.items()}
     check_shapes(name, model, arrays, "config.model (found for expected)", config.data.channels)

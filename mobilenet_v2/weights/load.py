@@ -154,16 +154,25 @@ def _is_local(name: str) -> bool:
     return pathlib.Path(name).exists() or pathlib.Path(f"{name}.index").exists()
 
 
-def fitting_classifier(arrays: Arrays, num_classes: int, report: Callable[[str], None]) -> Arrays | None:
-    """The classifier of `arrays` if it has so many classes, or 1001 for 1000; None if there is none."""
-    classifier = {name: array for name, array in arrays.items() if name.startswith(CLASSIFIER)}
+def fitting_classifier(arrays: Arrays, num_classes: int, seed: int, report: Callable[[str], None]) -> Arrays | None:
+    """The classifier of `arrays` if it has so many classes, or 1001 for 1000; None if a new one must be drawn.
+
+    Args:
+      seed: of the new one, for `report`, which gets what is done.
+    """
     found = class_count(arrays)
     if found == num_classes:
-        return classifier
+        return {name: array for name, array in arrays.items() if name.startswith(CLASSIFIER)}
     if (found, num_classes) == _BACKGROUND:
         report("of 1001 classes the background, class 0, is dropped")
-        return {name: array[..., 1:] for name, array in classifier.items()}
+        return without_first_class(arrays)
+    report(f"the classifier of {found or 'no'} classes is replaced by a new one of {num_classes}, seed {seed}")
     return None
+
+
+def without_first_class(arrays: Arrays) -> Arrays:
+    """The classifier of `arrays`, one class smaller."""
+    return {name: array[..., 1:] for name, array in arrays.items() if name.startswith(CLASSIFIER)}
 
 
 def class_count(arrays: Arrays) -> int | None:
@@ -231,9 +240,8 @@ def _classified(
     backbone = {name: array for name, array in arrays.items() if not name.startswith(CLASSIFIER)}
     if num_classes == 0:
         return model.clone(num_classes=0), backbone
-    classifier = fitting_classifier(arrays, num_classes, report)
+    classifier = fitting_classifier(arrays, num_classes, seed, report)
     if classifier is None:
-        report(f"the classifier of {found or 'no'} classes is replaced by a new one of {num_classes}, seed {seed}")
         initializer = kernel_initializers(model.initialization).classifier
         features = _feature_count(arrays)
         kernel = np.asarray(initializer(jax.random.key(seed), (features, num_classes), jnp.float32))

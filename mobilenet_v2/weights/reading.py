@@ -5,7 +5,7 @@ import zipfile
 from typing import NamedTuple
 
 from mobilenet_v2.errors import WeightsError
-from mobilenet_v2.weights import keras_file, safetensors_file, sorted_table, tensor_bundle, torch_file
+from mobilenet_v2.weights import safetensors_file, sorted_table, tensor_bundle, torch_file
 from mobilenet_v2.weights.arrays import Arrays
 
 FORMATS = "safetensors, PyTorch .pth, Keras .h5 or .keras, TensorFlow checkpoint"
@@ -37,8 +37,13 @@ def read_file(name: str | pathlib.Path) -> Contents:
     kind = _format(path, start)
     if kind == "safetensors":
         arrays, metadata = safetensors_file.read(path)
+    elif kind == "keras":
+        # Imported here, because HDF5 takes a tenth of a second of every run that reads no such file.
+        from mobilenet_v2.weights import keras_file
+
+        arrays = keras_file.read(path)
     else:
-        arrays = {"torch": torch_file.read, "keras": keras_file.read, "tensorflow": tensor_bundle.read}[kind](path)
+        arrays = {"torch": torch_file.read, "tensorflow": tensor_bundle.read}[kind](path)
     if not arrays:
         raise WeightsError(f"{path.name!r} is a {kind} file without any array of weights")
     data = tensor_bundle.data_files(path) if kind == "tensorflow" else []

@@ -5,9 +5,11 @@ import pathlib
 import tarfile
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
+import tensorflow_datasets as tfds
 
 TWO_CLASSES = [
     f"{split}/{name}/{i}.png" for split in ("train", "validation") for name in ("cat", "dog") for i in range(3)
@@ -19,6 +21,12 @@ def picture(name: str, side: int = 8) -> bytes:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
     return cv2.imencode(pathlib.PurePosixPath(name).suffix, pixels)[1].tobytes()
+
+
+def two_classes(builder: Any) -> tfds.core.DatasetInfo:
+    """What a TFDS builder says of pictures in two classes."""
+    features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
+    return tfds.core.DatasetInfo(builder=builder, features=tfds.features.FeaturesDict(features))
 
 
 def fill(root: pathlib.Path, names: Iterable[str]) -> pathlib.Path:

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from mobilenet_v2.data.preparation import FORMAT, prepared
 from mobilenet_v2.data.sources import open_dataset
 from mobilenet_v2.errors import DataError
-from tests.data.pictures import TWO_CLASSES, fill, picture
+from tests.data.pictures import TWO_CLASSES, fill, picture, two_classes
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -36,8 +36,7 @@ class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     failure: BaseException | None = None
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+        return two_classes(self)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         return {"train": self._generate_examples()}

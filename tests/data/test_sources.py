@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from mobilenet_v2.data.builders import BUILDERS
 from mobilenet_v2.data.sources import Records, open_dataset
 from mobilenet_v2.errors import DataError
-from tests.data.pictures import pack, picture
+from tests.data.pictures import pack, picture, two_classes
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,7 @@ class Foreign(tfds.core.GeneratorBasedBuilder):
     images: ClassVar[list[Any]] = [picture("0.png"), picture("1.png")]
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+        return two_classes(self)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         return {"train": self._generate_examples()}

@@ -18,14 +18,11 @@ from mobilenet_v2.training.published import evaluate_imported
 from mobilenet_v2.weights.load import import_file, load_pretrained
 from mobilenet_v2.weights.save import save_weights
 from tests.weights import small
+from tests.weights.small import quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 SIZE = 32
-
-
-def quiet(line: str) -> None:
-    pass
 
 
 def classified(source: str, classes: int) -> dict[str, np.ndarray]:

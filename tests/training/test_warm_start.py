@@ -24,6 +24,7 @@ from mobilenet_v2.weights.load import load_pretrained
 from mobilenet_v2.weights.save import save_weights
 from tests.models.random_networks import random_variables
 from tests.weights import small
+from tests.weights.small import quiet
 
 
 def write_weights(path: pathlib.Path, config: ConfigDict, **fields: Any) -> str:
@@ -32,10 +33,6 @@ def write_weights(path: pathlib.Path, config: ConfigDict, **fields: Any) -> str:
     variables = random_variables(model, np.zeros((1, 16, 16, config.data.channels), np.float32))
     save_weights(path, model, variables, report=quiet)
     return str(path)
-
-
-def quiet(line: str) -> None:
-    del line
 
 
 def restored(run: pathlib.Path) -> dict[str, np.ndarray]:

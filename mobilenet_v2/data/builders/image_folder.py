@@ -10,7 +10,6 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
-import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from mobilenet_v2 import process
 from mobilenet_v2.data.decode import decode
 from mobilenet_v2.data.picture_files import Listing, list_files
 from mobilenet_v2.data.picture_layout import Layout, read_layout
@@ -145,7 +145,7 @@ def layout_of(config: FolderConfig) -> Layout:
 
 def _checked(names: Iterable[str], read: Callable[[str], bytes], unreadable: list[str]) -> Iterator[tuple[str, bytes]]:
     """Yields what can be decoded, in order, and notes the rest; threads read ahead, a few pictures each."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = process.cores()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         remaining = iter(names)
         waiting = collections.deque(
