@@ -83,7 +83,25 @@ def get_config() -> ConfigDict:
     config.optimizer.decay_rate = 0.98  # exponential: factor of a stair
     config.optimizer.epochs_per_decay = 2.5  # exponential: length of a stair
     config.optimizer.ema_decay = 0.9999  # of parameters and batch statistics; 0: no averages
+
+    config.parallel = _parallel()
     return config
+
+
+def _parallel() -> ConfigDict:
+    """Many devices and processes, and what becomes of a run where one of them ends."""
+    parallel = ConfigDict()
+    # Whose statistics normalise an example in training: "global", the whole batch's; "per_device", those of its
+    # device's rows; "groups", those of `batch_norm_group` rows that follow each other. Running ones are means over all.
+    parallel.batch_norm = "global"
+    parallel.batch_norm_group = placeholder(int)  # rows of a group
+    parallel.parameters = "replicated"  # "fsdp": parameters, averages and optimizer state are split over the devices
+    parallel.deterministic = False  # True: a GPU, too, repeats a run bit for bit; slower. CPUs do so anyway
+    # None of these changes what is computed, so a run may go on with others.
+    parallel.agree_every = 10  # steps after which processes ask each other whether one was told to stop
+    parallel.heartbeat_seconds = 60  # without a sign of life of a process, after which the others end
+    parallel.stall_minutes = 30.0  # without a step, after which the run ends itself and says where it hung; 0: never
+    return parallel
 
 
 def _augment() -> ConfigDict:

@@ -14,8 +14,8 @@ from mobilenet_v2.config_fields import (
     STAGE_COLUMNS,
     STAGE_FIELDS,
     WITHOUT_ABLATION,
-    Field,
 )
+from mobilenet_v2.config_kinds import Field
 from mobilenet_v2.errors import ConfigError
 from mobilenet_v2.models.layers import head_channels
 

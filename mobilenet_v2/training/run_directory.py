@@ -19,7 +19,17 @@ from mobilenet_v2.errors import ConfigError, WorkdirError
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
 # Fields that decide how fast a run is, and nothing that it computes.
-_FREE = ("data.num_threads:", "data.num_workers:", "data.cache:")
+_FREE = tuple(
+    f"{name}:"
+    for name in (
+        "data.num_threads",
+        "data.num_workers",
+        "data.cache",
+        "parallel.agree_every",
+        "parallel.heartbeat_seconds",
+        "parallel.stall_minutes",
+    )
+)
 
 
 def check(workdir: pathlib.Path, config: ConfigDict) -> None:

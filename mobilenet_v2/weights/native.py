@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mobilenet_v2.config_fields import FIELDS, SEPARABLE_STAGE_FIELDS, STAGE_FIELDS, Field
+from mobilenet_v2.config_fields import FIELDS, SEPARABLE_STAGE_FIELDS, STAGE_FIELDS
+from mobilenet_v2.config_kinds import Field
 from mobilenet_v2.errors import WeightsError, nearest
 from mobilenet_v2.models import activations
 from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
