@@ -7,6 +7,18 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Says what is wrong, its value, and what would be right."""
 
+    exit_status = 2
+
+
+class Preempted(Exception):
+    """A run was told to stop by a scheduler, and did, with everything saved: the same command goes on."""
+
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class PeerError(Exception):
+    """Another process of this run failed."""
+
 
 class ConfigError(UserError):
     """A field of the config, or a flag, has a value that it may not have."""

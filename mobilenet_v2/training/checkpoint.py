@@ -2,22 +2,35 @@
 
 A step holds the state, whose step count is the position in the data as well; and, as JSON, the metric sums since the
 last row, the config, and a CRC-32 of every array, for Orbax restores a flipped bit without a word.
+
+Of several processes, which share the folder, each calls every function here at the same place. The first reads a
+checkpoint alone before all do, because a read that fails in one of them would leave the others waiting.
 """
 
+import contextlib
 import dataclasses
 import pathlib
+import re
 import shutil
 import sys
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decision_policy
 
 from mobilenet_v2.errors import CheckpointError
+from mobilenet_v2.training.processes import agreed, first_of, is_first, together
 from mobilenet_v2.training.state import TrainState
+
+# In what TensorStore says of a disk that is full, or can't be written.
+_OF_STORAGE = re.compile(
+    "space left|quota|read-only|permission denied|input/output error|file too large", re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,21 +56,53 @@ def open_manager(folder: pathlib.Path, keep: int) -> ocp.CheckpointManager:
 
 
 def open_reader(folder: pathlib.Path) -> ocp.CheckpointManager:
-    """A manager that changes nothing, beside a run that is still writing, say."""
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    return ocp.CheckpointManager(folder.absolute(), item_handlers=_item_handlers(), options=options)
+    """A manager that changes nothing, beside a run that is still writing, say, and waits for no other process."""
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"alone_{me}"
+    )
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False, multiprocessing_options=alone)
+    return ocp.CheckpointManager(folder.absolute(), item_handlers=_item_handlers(alone), options=options)
 
 
 def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any]) -> None:
     """Copies the state to the host, then writes in the background; the state may be donated at once.
 
     A step that is already saved is left alone.
+
+    Raises:
+      CheckpointError: if the disk doesn't take it, or did not take the one before.
     """
     step = int(state.step)
     if manager.latest_step() == step:
         return
-    extra = {**extra, "checksums": checksums(state)}
-    manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra)))
+    with _told_of_full_disks(manager):
+        extra = {**extra, "checksums": checksums(state)}
+        manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), extra=ocp.args.JsonSave(extra)))
+
+
+def wait(manager: ocp.CheckpointManager) -> None:
+    """Until what was saved last is on the disk.
+
+    Raises:
+      CheckpointError: if the disk doesn't take it.
+    """
+    with _told_of_full_disks(manager):
+        manager.wait_until_finished()
+
+
+@contextlib.contextmanager
+def _told_of_full_disks(manager: ocp.CheckpointManager) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # OSError, and what TensorStore makes of it
+        reason = _reason(error)
+        if not isinstance(error, OSError) and not _OF_STORAGE.search(str(error)):
+            raise
+        raise CheckpointError(
+            f"a checkpoint can't be written to {str(manager.directory)!r} ({reason}); those before are as they were, "
+            "and the same command goes on from the newest"
+        ) from error
 
 
 def has_steps(folder: pathlib.Path) -> bool:
@@ -78,35 +123,65 @@ def restore_latest(
       CheckpointError: if a checkpoint is of another model, or none is whole.
     """
     damaged: list[int] = []
-    for step in sorted(manager.all_steps(), reverse=True):
+    for step in first_of(sorted(manager.all_steps(), reverse=True)):
         try:
-            if target is not None:
-                _check_model(manager, step, target)
-            restored = _restore(manager, step, _as_it_is(manager, step) if target is None else target)
+            restored = _restore_alike(manager, step, target)
         except (CheckpointError, MemoryError):
             raise
         except Exception as error:  # Orbax and TensorStore raise a dozen types for damaged files
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            print(f"checkpoint {step} is damaged ({reason[:200]}); trying the one before", file=sys.stderr)
+            if is_first():
+                print(f"checkpoint {step} is damaged ({_reason(error)}); trying the one before", file=sys.stderr)
             damaged.append(step)
             continue
         # Only now: where nothing can be read, the fault may be the disk's, and the next start must find it all.
-        for bad in () if read_only else damaged:
-            _move_aside(manager, bad)
+        if damaged and not read_only:
+            together(lambda: [_move_aside(manager, bad) for bad in damaged if is_first()])
+            manager.reload()
         return restored
     if damaged:
-        raise CheckpointError(f"none of the checkpoints in {manager.directory} can be read: {damaged}")
+        raise agreed(CheckpointError(f"none of the checkpoints in {manager.directory} can be read: {damaged}"))
     return None
 
 
+def _restore_alike(manager: ocp.CheckpointManager, step: int, target: TrainState | None) -> Restored:
+    """Restores one step, in all processes or in none."""
+    if jax.process_count() > 1:
+        together(lambda: _read_alone(pathlib.Path(manager.directory), step, target) if is_first() else None)
+    elif target is not None:
+        _check_model(manager, step, target)
+    return together(lambda: _restore(manager, step, _as_it_is(manager, step) if target is None else target))
+
+
+def _read_alone(folder: pathlib.Path, step: int, target: TrainState | None) -> None:
+    with contextlib.closing(open_reader(folder)) as reader:
+        if target is not None:
+            _check_model(reader, step, target)
+        _restore(reader, step, _as_it_is(reader, step))
+
+
 def checksums(state: Any) -> dict[str, int]:
-    """CRC-32 of each array's bytes, by its path."""
-    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
-    return {_name(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves}
+    """CRC-32 of each whole array's bytes, by its path; of one that is split over processes, too."""
+    return {name: zlib.crc32(array.reshape(-1).view(np.uint8).data) for name, array in named_arrays(state).items()}
 
 
-def _item_handlers() -> dict[str, ocp.CheckpointHandler]:
-    return {"state": ocp.StandardCheckpointHandler(), "extra": ocp.JsonCheckpointHandler()}
+def named_arrays(state: Any) -> dict[str, np.ndarray]:
+    """Each whole array on the host, by its path; of one that is split over processes, too."""
+    return {_name(path): _whole(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def _whole(leaf: Any) -> np.ndarray:
+    if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+        leaf = multihost_utils.process_allgather(leaf, tiled=True)
+    return np.ascontiguousarray(jax.device_get(leaf))
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def _item_handlers(processes: ocp.options.MultiprocessingOptions | None = None) -> dict[str, ocp.CheckpointHandler]:
+    options = {"multiprocessing_options": processes or ocp.options.MultiprocessingOptions()}
+    return {"state": ocp.StandardCheckpointHandler(**options), "extra": ocp.JsonCheckpointHandler(**options)}
 
 
 def _as_it_is(manager: ocp.CheckpointManager, step: int) -> Any:
@@ -154,4 +229,3 @@ def _move_aside(manager: ocp.CheckpointManager, step: int) -> None:
     aside = folder.with_name(f"{step}.damaged")
     shutil.rmtree(aside, ignore_errors=True)  # of an earlier time
     folder.rename(aside)
-    manager.reload()
