@@ -167,8 +167,8 @@ def check_training(config: ConfigDict) -> None:
             f"config.optimizer.backbone_rate is {config.optimizer.backbone_rate}, must be 1.0 where "
             f"config.train.frozen is {train.frozen!r}: nothing of it trains"
         )
-    # A row's partner is `repeats` rows before it, around the whole batch's end (`training/mixing.py`), before the batch is
-    # cut into micro-batches. Of fewer rows than twice as many, some partners are copies of the row's own example.
+    # A partner is `repeats` rows before its row, around the whole batch's end (`training/mixing.py`), before that is
+    # cut into micro-batches. In a batch of fewer than twice as many rows some partners are the same example.
     repeats = config.augment.repeats
     for name in ("mixup", "cutmix"):
         if config.augment[name] and train.batch_size < 2 * repeats:
