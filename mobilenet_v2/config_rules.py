@@ -167,10 +167,13 @@ def check_training(config: ConfigDict) -> None:
             f"config.optimizer.backbone_rate is {config.optimizer.backbone_rate}, must be 1.0 where "
             f"config.train.frozen is {train.frozen!r}: nothing of it trains"
         )
+    # A partner is `repeats` rows before its row, around the whole batch's end (`training/mixing.py`), before that is
+    # cut into micro-batches. In a batch of fewer than twice as many rows some partners are the same example.
+    repeats = config.augment.repeats
     for name in ("mixup", "cutmix"):
-        if config.augment[name] and train.batch_size <= config.augment.repeats:
+        if config.augment[name] and train.batch_size < 2 * repeats:
             raise ConfigError(
                 f"config.augment.{name} is {config.augment[name]}, must be 0 where config.train.batch_size is "
-                f"{train.batch_size} and config.augment.repeats {config.augment.repeats}: an image is mixed with "
-                "another of its batch"
+                f"{train.batch_size} and config.augment.repeats {repeats}: for an image to be mixed with another, "
+                f"batch_size must be at least 2 × repeats, {2 * repeats}"
             )
