@@ -1,16 +1,11 @@
 """Batches out of Grain's threads and worker processes: how they start, fail and end."""
 
-import contextlib
 import gc
-import hashlib
 import multiprocessing
 import os
-import pathlib
-import secrets
 import signal
 import threading
 from collections.abc import Generator
-from multiprocessing import shared_memory
 from typing import Any
 
 import grain.python as grain
@@ -19,8 +14,6 @@ from absl import flags
 from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
 from mobilenet_v2.errors import DataError
-
-_SHARED_MEMORY = pathlib.Path("/dev/shm")  # where Linux lists it
 
 
 def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
@@ -54,7 +47,6 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
             del iterator
             gc.collect()
             pool.apply(int)
-            _free_what_dead_workers_left()
 
 
 def _in_own_memory(batch: dict[str, Any]) -> dict[str, Any]:
@@ -66,10 +58,6 @@ def start_worker(index: int, count: int) -> None:
     """What a worker process does first: it leaves Ctrl-C to the process that started it, and ends when that does."""
     del index, count
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if _SHARED_MEMORY.is_dir():
-        # Grain lets Python choose the names, and Python lets nobody choose how.
-        prefix = f"{_names_of_workers(os.getppid())}{os.getpid()}-"
-        shared_memory._make_filename = lambda: f"/{prefix}{secrets.token_hex(4)}"  # pyrefly: ignore
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
 
 
@@ -78,24 +66,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _names_of_workers(parent: int) -> str:
-    """How the names of shared memory begin that workers of this process make: by its number, and a key they inherit."""
-    key = hashlib.sha256(multiprocessing.current_process().authkey).hexdigest()[:12]
-    return f"mobilenet-v2-{key}-{parent}-"
-
-
-def _free_what_dead_workers_left() -> None:
-    """Frees batches that a worker made, but was killed before it could tell of.
-
-    Only their names lead to them. Else they would be freed, and told of as leaked, when Python ends.
-    """
-    alive = {child.pid for child in multiprocessing.active_children()}
-    for path in _SHARED_MEMORY.glob(f"{_names_of_workers(os.getpid())}*"):
-        worker = int(path.name.split("-")[-2])
-        if worker not in alive:
-            with contextlib.suppress(FileNotFoundError):
-                block = shared_memory.SharedMemory(path.name)
-                block.close()
-                block.unlink()
