@@ -4,17 +4,20 @@ WORKDIR ?= runs/digits
 CONFIG ?= configs/digits.py
 bin := .venv/bin
 
-.PHONY: train test test-slow lint clean
+.PHONY: train test test-slow test-faults lint clean
 
 train: .venv/.runtime
 	$(bin)/python train.py --config=$(CONFIG) --workdir=$(WORKDIR)
 
 test: lint
-	$(bin)/python -m pytest -m "not slow" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
+	$(bin)/python -m pytest -m "not slow and not faults" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
 
 test-slow: .venv/.development
 	-$(MAKE) .downloads/.fetched
 	$(bin)/python -m pytest -m slow
+
+test-faults: .venv/.development
+	$(bin)/python -m pytest -m faults tests/faults -n 2 --verbose
 
 # A published Keras network, photographs, and Keras in an environment of its own. Tests skip what is not there.
 .downloads/.fetched: | .venv/bin/python

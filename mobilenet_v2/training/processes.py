@@ -148,10 +148,9 @@ def _end(error: BaseException) -> NoReturn:
         print(f"error: {who}: {' '.join(str(error).split())}", file=sys.stderr)
     elif not isinstance(error, KeyboardInterrupt | SystemExit):
         traceback.print_exception(error)
-    if isinstance(error, jax.errors.JaxRuntimeError):
         print(
-            f"error: {who} ends, because a step failed: another process may have ended before. Start all of them "
-            "again; they go on from the newest checkpoint",
+            f"error: {who} ends with this, perhaps because another process ended before. Start all of them again: they "
+            "go on from the newest checkpoint",
             file=sys.stderr,
         )
     sys.stdout.flush()
