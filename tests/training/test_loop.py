@@ -62,7 +62,7 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     assert events == [*trained, ("validation", 8), ("train", 10), ("train", 12), ("validation", 12)]
 
 
-@pytest.mark.parametrize("residence", ["host", "device"])
+@pytest.mark.parametrize("residence", ["host", pytest.param("device", marks=pytest.mark.slow)])
 def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path, residence: str) -> None:
     tiny_config.data.residence = residence
     tiny_config.train.num_steps = 120
@@ -229,10 +229,11 @@ def test_ctrl_c_saves_the_step_it_is_at_and_the_same_command_goes_on(
     assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
 
 
-def test_killed_at_five_random_moments_a_run_ends_bit_equal_to_an_uninterrupted_one(
-    tiny_config: ConfigDict, tmp_path: pathlib.Path
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_a_run_ends_bit_equal_to_an_uninterrupted_one(
+    kills: int, tiny_config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:
-    steps = 240
+    steps = 240 if kills > 1 else 100
     tiny_config.train.update(num_steps=steps, log_every=3, checkpoint_every=10, evaluate_every=40)
     overrides = [f"--config.train.{name}={tiny_config.train[name]}" for name in ("num_steps", "log_every")]
     overrides += [f"--config.train.{name}={tiny_config.train[name]}" for name in ("checkpoint_every", "evaluate_every")]
@@ -245,7 +246,7 @@ def test_killed_at_five_random_moments_a_run_ends_bit_equal_to_an_uninterrupted_
         )
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    moments = sorted(random.Random().sample(range(3, steps - 60), 5))
+    moments = sorted(random.Random().sample(range(3, steps - 60), kills))
     for moment in moments:
         process = start(cut)
         while process.poll() is None:
