@@ -151,7 +151,7 @@ def test_however_a_program_ends_nothing_of_its_workers_is_left(how: str, taken: 
         wait_for_end_of(pids)
 
 
-@pytest.mark.parametrize("examples", ["5", "50"])
+@pytest.mark.parametrize("examples", ["5", pytest.param("50", marks=pytest.mark.slow)])
 def test_a_split_read_to_its_end_leaves_no_shared_memory(examples: str) -> None:
     command = [sys.executable, "-c", PROGRAM, "evaluates", examples]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)

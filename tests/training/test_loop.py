@@ -38,7 +38,7 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     assert events == [*trained, ("validation", 8), ("train", 10), ("train", 12), ("validation", 12)]
 
 
-@pytest.mark.parametrize("residence", ["host", "device"])
+@pytest.mark.parametrize("residence", ["host", pytest.param("device", marks=pytest.mark.slow)])
 def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path, residence: str) -> None:
     tiny_config.data.residence = residence
     tiny_config.train.num_steps = 120
