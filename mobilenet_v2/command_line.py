@@ -28,7 +28,7 @@ def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     A `UserError` becomes one line on stderr and status 2, `Preempted` one and status 75; anything else is a bug and
     keeps its traceback.
     """
-    absl_logging.set_verbosity(absl_logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.FATAL)  # Orbax logs each error of its threads before it raises it
     logging.getLogger("jax").setLevel(logging.ERROR)
     _use_compilation_cache()
     try:

@@ -3,11 +3,13 @@
 import difflib
 from collections.abc import Iterable
 
+from mobilenet_v2.process import USER_ERROR
+
 
 class UserError(Exception):
     """Says what is wrong, its value, and what would be right."""
 
-    exit_status = 2
+    exit_status = USER_ERROR
 
 
 class Preempted(Exception):

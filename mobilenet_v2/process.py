@@ -20,6 +20,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+# The status of a command that was given what it can't work with, or had no room.
+USER_ERROR = 2
+
 # The flag, which `command_line.parse` knows as well, so that it is listed and misspellings are refused.
 DEFAULT_MALLOC = "default_malloc"
 _SWITCHED_ON = re.compile(rf"--?{DEFAULT_MALLOC}(=(true|t|1))?", re.IGNORECASE)
@@ -34,7 +37,16 @@ def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return command_line.execute(command, argv)
+    status = command_line.execute(command, argv)
+    if status == USER_ERROR:
+        _hush()
+    return status
+
+
+def _hush() -> None:
+    """Ends what is said, after the one line: on a full disk libraries have more to say at Python's very end."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def restart_on_fast_malloc() -> None:
