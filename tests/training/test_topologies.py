@@ -48,10 +48,12 @@ def whole(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run
 
 
 def assert_close(one: pathlib.Path, other: pathlib.Path) -> None:
-    """Metrics and arrays to 1e-5 of their size; accuracies, which are counts, exactly."""
+    """Metrics and arrays to 1e-5 of their size, norms of gradients to 1e-4; accuracies, which are counts, exactly."""
     ours, theirs = deterministic_rows(one), deterministic_rows(other)
     for row, expected in zip(ours, theirs, strict=True):
         assert row.pop("event") == expected.pop("event")
+        norms = {name: row.pop(name) for name in list(row) if name.endswith("_norm")}
+        assert norms == pytest.approx({name: expected.pop(name) for name in norms}, rel=1e-4)
         assert row == pytest.approx(expected, rel=1e-5)
     for use in ("validation", "test"):
         for name in ("accuracy", "ema_accuracy"):
