@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mobilenet_v2.config_fields import FIELDS
-from mobilenet_v2.config_rules import check_augmentation, check_data, check_model, check_training
+from mobilenet_v2.config_rules import check_augmentation, check_data, check_model, check_parallel, check_training
 from mobilenet_v2.errors import ConfigError, nearest
 
 
@@ -23,6 +23,7 @@ def validate(config: ConfigDict) -> None:
     check_data(config)
     check_augmentation(config)
     check_training(config)
+    check_parallel(config)
 
 
 def check_fields(config: ConfigDict) -> None:

@@ -177,3 +177,24 @@ def check_training(config: ConfigDict) -> None:
                 f"{train.batch_size} and config.augment.repeats {repeats}: for an image to be mixed with another, "
                 f"batch_size must be at least 2 × repeats, {2 * repeats}"
             )
+
+
+def check_parallel(config: ConfigDict) -> None:
+    """Groups of batch norm against the micro-batch that they are parts of.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    mode, rows = config.parallel.batch_norm, config.parallel.batch_norm_group
+    if (rows is None) == (mode == "groups"):
+        allowed = "a number of rows" if mode == "groups" else "None"
+        raise ConfigError(
+            f"config.parallel.batch_norm_group is {rows}, must be {allowed} where config.parallel.batch_norm is "
+            f"{mode!r}"
+        )
+    micro_batch = config.train.batch_size // config.train.accumulation_steps
+    if rows is not None and micro_batch % rows:
+        raise ConfigError(
+            f"config.parallel.batch_norm_group is {rows}, must divide {micro_batch}, which is config.train.batch_size "
+            "/ config.train.accumulation_steps"
+        )

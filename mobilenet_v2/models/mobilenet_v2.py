@@ -145,9 +145,11 @@ class MobileNetV2(Network):
             "all",
             "after_expansion",
         )
+        grouped = train and self.batch_norm_groups > 1
         if (
             seen
             or folded_with_gradients
+            or grouped
             or not stand_in.applies(
                 self.formulation,
                 activation=self.activation,

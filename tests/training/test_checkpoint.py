@@ -24,7 +24,7 @@ class Small(nn.Module):
 
 def arguments() -> dict:
     sharding = SingleDeviceSharding(jax.devices()[0])
-    return {"seed": 0, "image_size": 4, "ema": True, "sharding": sharding}
+    return {"seed": 0, "image_size": 4, "ema": True, "place": lambda shapes: sharding}
 
 
 def new_state(step: int) -> TrainState:
