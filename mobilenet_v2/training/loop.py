@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ from mobilenet_v2.training.processes import is_first, together
 from mobilenet_v2.training.random_keys import training_key
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.state import TrainState
-from mobilenet_v2.training.trace import tracing
+from mobilenet_v2.training.trace import BeforeStep, tracing
 from mobilenet_v2.training.watchdog import watchdog
 from mobilenet_v2.training.writers import Writers
 from mobilenet_v2.weights.arrays import Arrays
@@ -151,15 +151,16 @@ def _steps(
     start: int,
     batches: Prefetch,
     ledger: Ledger,
-    before_step: Callable[[int], None],
+    before_step: BeforeStep,
 ) -> Iterator[tuple[int, TrainState]]:
     """Yields (steps taken, state) after each step; the ledger gets each step's metrics."""
     rng = training_key(setup.config.seed, sharding.replicated(setup.mesh))
     for step in range(start + 1, setup.total_steps + 1):
-        before_step(step)
+        before_step(step, ledger.settle)
         with ledger.waiting():
             batch = next(batches)
-        state, sums = setup.train_step(state, batch, rng)
+        with jax.profiler.StepTraceAnnotation("train", step_num=step):
+            state, sums = setup.train_step(state, batch, rng)
         ledger.enter(step, sums)
         yield step, state
 

@@ -9,6 +9,8 @@ import jax
 
 from mobilenet_v2.errors import ConfigError
 
+BeforeStep = Callable[[int, Callable[[], None]], None]
+
 
 def parse_steps(text: str | None) -> range | None:
     """The steps that `a:b` names, both included; None where it is None.
@@ -25,28 +27,29 @@ def parse_steps(text: str | None) -> range | None:
 
 
 @contextlib.contextmanager
-def tracing(folder: pathlib.Path, steps: range | None) -> Iterator[Callable[[int], None]]:
+def tracing(folder: pathlib.Path, steps: range | None) -> Iterator[BeforeStep]:
     """Yields what is told each step before it is taken, and writes `folder`/plugins/profile/….
 
-    The trace ends once the last step's results are there, or with the context.
+    It is told as well how to wait for the steps taken so far: the trace ends once the last one is done, or with the
+    context.
     """
     on = False
 
     def stop() -> None:
         nonlocal on
         if on:
-            jax.effects_barrier()
             jax.profiler.stop_trace()
             on = False
 
-    def before(step: int) -> None:
+    def before(step: int, wait: Callable[[], None]) -> None:
         nonlocal on
         if steps is None:
             return
-        if step == steps.start:
+        if step in steps and not on:
             jax.profiler.start_trace(str(folder))
             on = True
         elif step == steps.stop:
+            wait()
             stop()
 
     try:
