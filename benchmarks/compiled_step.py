@@ -56,7 +56,7 @@ def cost(path: str, devices: int, batch_norm: str, scaling: str, measure: bool) 
     state = abstract_state(model, optimizer, **state_arguments(config, mesh))
     places = jax.tree.map(lambda leaf: leaf.sharding, state)
     train: Any = jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config), places)[0]
-    batch, key = _batch(config), jax.random.key(0)
+    batch, key = random_batch(config), jax.random.key(0)
     step = train.lower(state, batch, key).compile()
     analysis, memory = step.cost_analysis(), step.memory_analysis()
     result = {
@@ -94,7 +94,8 @@ def _config(path: str, devices: int, batch_norm: str, scaling: str) -> ConfigDic
     return config
 
 
-def _batch(config: ConfigDict) -> dict[str, np.ndarray]:
+def random_batch(config: ConfigDict) -> dict[str, np.ndarray]:
+    """Noise, in the shapes that the config's batches have."""
     rows, size = config.train.batch_size, config.augment.image_size or config.data.image_size
     image = np.random.default_rng(0).integers(0, 256, (rows, size, size, config.data.channels), np.uint8)
     return {"image": image, "label": np.zeros(rows, np.int32), "mask": np.ones(rows, np.float32)}

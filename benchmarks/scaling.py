@@ -7,8 +7,8 @@
 The step is compiled for 1, 2, 4, 8, … simulated CPU devices with the layers that accelerators run. XLA's partitioner
 says what each device exchanges and computes; that does not depend on what a device is. "weak": each device has the
 config's batch; "strong": they share it. The model adds what it takes to compute, at a utilisation that you state, to
-rings that exchange one array after another while nothing is computed: an efficiency to be exceeded. The last line is
-one JSON object.
+exchanges that come one after the other while nothing is computed: an efficiency to be exceeded. The last line is one
+JSON object.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 
 
 class Hardware(NamedTuple):
-    """A device, and the slowest link of a ring through several.
+    """A device, and the slowest link between several.
 
     Attributes:
       flops: peak floating-point operations a second in bfloat16, dense.
       bandwidth: bytes a second, in each direction.
-      latency: seconds a step of a ring.
+      latency: seconds a turn.
     """
 
     flops: float
@@ -45,10 +45,19 @@ HARDWARE = {
 }
 
 
-def ring_seconds(collectives: list[dict[str, Any]], devices: int, hardware: Hardware) -> float:
-    """An all-reduce of b bytes in a ring of n: 2 (n − 1) turns, in each of which a device sends b / n bytes."""
-    turns = 2 * (devices - 1)
-    return sum(turns * (hardware.latency + one["bytes"] / devices / hardware.bandwidth) for one in collectives)
+def exchange_seconds(collectives: list[dict[str, Any]], devices: int, hardware: Hardware) -> float:
+    """What all-reduces of so many bytes take, one after the other, each by a ring or by a tree, whichever is faster.
+
+    A ring of n takes 2 (n − 1) turns, in each of which a device sends bytes / n; a tree twice its depth, ⌈log₂ n⌉, with
+    all bytes in each.
+    """
+
+    def turns(number: int, sent: float) -> float:
+        return number * (hardware.latency + sent / hardware.bandwidth)
+
+    depth = math.ceil(math.log2(devices))
+    sizes = [one["bytes"] for one in collectives]
+    return sum(min(turns(2 * (devices - 1), size / devices), turns(2 * depth, size)) for size in sizes)
 
 
 def predict(costs: dict[int, dict[str, Any]], hardware: Hardware, utilisation: float) -> dict[int, dict[str, float]]:
@@ -56,7 +65,7 @@ def predict(costs: dict[int, dict[str, Any]], hardware: Hardware, utilisation: f
     predicted: dict[int, dict[str, float]] = {}
     for devices, cost in costs.items():
         compute = cost["flops_per_device"] / (hardware.flops * utilisation)
-        exchange = ring_seconds(cost["collectives"], devices, hardware)
+        exchange = exchange_seconds(cost["collectives"], devices, hardware)
         step = {"compute_ms": 1e3 * compute, "exchange_ms": 1e3 * exchange}
         predicted[devices] = step | {"images_per_second": cost["batch"] / (compute + exchange)}
     first = predicted[min(predicted)]["images_per_second"] / min(predicted)

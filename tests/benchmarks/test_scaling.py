@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from benchmarks.compiled_step import collectives
-from benchmarks.scaling import HARDWARE, Hardware, predict, ring_seconds
+from benchmarks.scaling import HARDWARE, Hardware, exchange_seconds, predict
 from tests.run_processes import REPOSITORY
 
 
@@ -28,10 +28,12 @@ def test_an_exchange_is_told_by_kind_number_and_bytes_of_its_arrays() -> None:
     ]
 
 
-def test_a_ring_takes_its_latency_each_turn_and_moves_almost_twice_the_bytes() -> None:
+def test_large_arrays_go_round_a_ring_and_small_ones_through_a_tree() -> None:
     hardware = Hardware(flops=1.0, bandwidth=100.0, latency=0.5)
-    assert ring_seconds([{"bytes": 800}], 4, hardware) == pytest.approx(6 * 0.5 + 2 * 3 / 4 * 800 / 100)
-    assert ring_seconds([{"bytes": 800}], 1, hardware) == 0
+    assert exchange_seconds([{"bytes": 8000}], 8, hardware) == pytest.approx(14 * (0.5 + 1000 / 100))
+    assert exchange_seconds([{"bytes": 8}], 8, hardware) == pytest.approx(6 * (0.5 + 8 / 100))
+    assert exchange_seconds([{"bytes": 8}, {"bytes": 8}], 8, hardware) == pytest.approx(12 * (0.5 + 8 / 100))
+    assert exchange_seconds([{"bytes": 800}], 1, hardware) == 0
 
 
 def test_without_exchanges_efficiency_is_1() -> None:

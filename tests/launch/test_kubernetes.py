@@ -1,4 +1,4 @@
-"""`launch/kubernetes.yaml` against the schemas of JobSet and of Kubernetes, and against what train.py's statuses mean."""
+"""`launch/kubernetes.yaml` against the schemas of JobSet and Kubernetes, and what train.py's statuses mean."""
 
 import re
 from typing import Any
