@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilenet_v2.training import checkpoint
+from mobilenet_v2.training import checkpoint, packing
 from mobilenet_v2.training.writers import read_rows
 
 
@@ -27,7 +27,7 @@ def saved_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
     restored = checkpoint.restore_latest(manager, None, read_only=True)
     manager.close()
     assert restored is not None
-    return checkpoint.named_arrays(restored.state)
+    return packing.named_arrays(restored.state)
 
 
 def result(workdir: pathlib.Path) -> dict[str, Any]:
