@@ -165,7 +165,8 @@ def foreign_files(run: pathlib.Path) -> None:
 def another_config(run: pathlib.Path) -> None:
     config = digits.get_config()
     config.train.batch_size = 64
-    run_directory.create(run, config)
+    with run_directory.hold(run):
+        run_directory.create(run, config)
 
 
 def damaged_config(run: pathlib.Path) -> None:
@@ -179,7 +180,8 @@ def binary_config(run: pathlib.Path) -> None:
 
 
 def damaged_result(run: pathlib.Path) -> None:
-    run_directory.create(run, digits.get_config())
+    with run_directory.hold(run):
+        run_directory.create(run, digits.get_config())
     (run / "result.json").write_text('{"steps": ')
 
 

@@ -112,7 +112,6 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
     )
     try:
         assert process.stdout is not None
