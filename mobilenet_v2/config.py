@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mobilenet_v2.config_fields import FIELDS
-from mobilenet_v2.config_rules import check_augmentation, check_data, check_model, check_training
+from mobilenet_v2.config_rules import check_augmentation, check_data, check_model, check_parallel, check_training
 from mobilenet_v2.errors import ConfigError, nearest
 
 
@@ -23,6 +23,7 @@ def validate(config: ConfigDict) -> None:
     check_data(config)
     check_augmentation(config)
     check_training(config)
+    check_parallel(config)
 
 
 def check_fields(config: ConfigDict) -> None:
@@ -43,13 +44,19 @@ def check_fields(config: ConfigDict) -> None:
 
 
 def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:
-    """Checks that every device gets the same number of rows of every (micro-)batch.
+    """Checks that every device gets the same number of rows of every (micro-)batch, and two for statistics of its own.
 
     Raises:
       ConfigError: if it would not, with the nearest batch sizes that would do.
     """
     rows = device_count * config.train.accumulation_steps
     batch_size = config.train.batch_size
+    if config.parallel.batch_norm == "per_device" and batch_size == rows:
+        raise ConfigError(
+            f"config.train.batch_size is {batch_size}, must be at least {2 * rows} where config.parallel.batch_norm is "
+            f"'per_device': {device_count} devices with at least 2 rows of each of {config.train.accumulation_steps} "
+            "micro-batches"
+        )
     if batch_size % rows == 0:
         return
     below, above = batch_size // rows * rows, -(-batch_size // rows) * rows

@@ -174,3 +174,30 @@ def check_training(config: ConfigDict) -> None:
                 f"{train.batch_size} and config.augment.repeats {config.augment.repeats}: an image is mixed with "
                 "another of its batch"
             )
+
+
+def check_parallel(config: ConfigDict) -> None:
+    """Groups of batch norm, which need a size that divides what they are cut from, and statistics that train.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    mode, group = config.parallel.batch_norm, config.parallel.batch_norm_group
+    if (group is None) == (mode == "groups"):
+        allowed = "a number of rows" if group is None else "None"
+        raise ConfigError(
+            f"config.parallel.batch_norm_group is {group}, must be {allowed} where config.parallel.batch_norm is "
+            f"{mode!r}"
+        )
+    train = config.train
+    micro_batch = train.batch_size // train.accumulation_steps
+    if group is not None and micro_batch % group:
+        raise ConfigError(
+            f"config.parallel.batch_norm_group is {group}, must divide the {micro_batch} rows of "
+            f"config.train.batch_size / config.train.accumulation_steps"
+        )
+    if mode != "global" and (train.frozen_batch_norm or train.frozen == "backbone"):
+        raise ConfigError(
+            f"config.parallel.batch_norm is {mode!r}, must be 'global' where config.train.frozen_batch_norm is True or "
+            "config.train.frozen 'backbone': running statistics normalise"
+        )

@@ -177,3 +177,35 @@ def test_images_on_the_device_are_not_augmented_by_the_host(name: str, value: An
         ConfigError, match=rf"augment\.{name} is {value!r}, must be .* config\.data\.residence is 'device'"
     ):
         config_lib.validate(config)
+
+
+@pytest.mark.parametrize(
+    "fields, says",
+    [
+        ({"batch_norm": "groups"}, r"batch_norm_group is None, must be a number of rows where .* is 'groups'"),
+        (
+            {"batch_norm_group": 8},
+            r"batch_norm_group is 8, must be None where config\.parallel\.batch_norm is 'global'",
+        ),
+        ({"batch_norm": "per_device", "batch_norm_group": 8}, r"batch_norm_group is 8, must be None .* 'per_device'"),
+        ({"batch_norm": "groups", "batch_norm_group": 12}, r"batch_norm_group is 12, must divide the 16 rows of"),
+        ({"batch_norm": "groups", "batch_norm_group": 32}, r"batch_norm_group is 32, must divide the 16 rows of"),
+    ],
+)
+def test_a_group_of_batch_norm_belongs_to_groups_and_divides_a_micro_batch(fields: Any, says: str) -> None:
+    config = digits.get_config()
+    config.train.accumulation_steps = 2
+    config.parallel.update(fields)
+    with pytest.raises(ConfigError, match=says):
+        config_lib.validate(config)
+    config.parallel.update(batch_norm="groups", batch_norm_group=8)
+    config_lib.validate(config)
+
+
+@pytest.mark.parametrize("name, value", [("frozen_batch_norm", True), ("frozen", "backbone")])
+def test_statistics_that_stay_have_no_groups(name: str, value: Any) -> None:
+    config = changed("parallel.batch_norm", "per_device")
+    config_lib.validate(config)
+    config.train[name] = value
+    with pytest.raises(ConfigError, match=r"batch_norm is 'per_device', must be 'global' where .*frozen_batch_norm"):
+        config_lib.validate(config)

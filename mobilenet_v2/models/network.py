@@ -15,6 +15,7 @@ from mobilenet_v2.models import convolutions
 from mobilenet_v2.models.activations import Activation
 from mobilenet_v2.models.batch_norm import UnbiasedBatchNorm
 from mobilenet_v2.models.convolutions import Formulation
+from mobilenet_v2.models.grouped_batch_norm import GroupedBatchNorm
 from mobilenet_v2.models.initializers import Initialization, Initializers, kernel_initializers
 from mobilenet_v2.models.layers import CONVOLUTION, ConvNormAct, Padding, StemRule
 
@@ -43,6 +44,8 @@ class Network(nn.Module):
       activation: after every layer but a linear bottleneck's.
       frozen: what training leaves as it is: "nothing"; "batch_norm": running statistics normalise in training, too,
         and don't move, while scales and biases have gradients; "backbone": there are gradients of the classifier alone.
+      batch_norm_groups: runs of consecutive rows that training normalises each by its own statistics, see
+        `grouped_batch_norm`; 1: the whole batch.
       batch_norm: False leaves it out and gives the convolutions biases, see `folding`.
       dtype: of the convolutions and activations. Parameters, statistics, pooling and logits stay float32.
       formulation: how it is computed: "auto" by platform, see `convolutions` and `stand_in`. Values are the same, and
@@ -67,6 +70,7 @@ class Network(nn.Module):
     initialization: Initialization = "torchvision"
     activation: Activation = relu6
     frozen: Frozen = "nothing"
+    batch_norm_groups: int = 1
     batch_norm: bool = True
     dtype: Any = jnp.float32
     formulation: Formulation = "auto"
@@ -145,7 +149,7 @@ class Network(nn.Module):
             conv_general_dilated=functools.partial(convolutions.conv_general_dilated, formulation=self.formulation),
         )
         norm = functools.partial(
-            UnbiasedBatchNorm if self.batch_norm_unbiased else nn.BatchNorm,
+            self._norm(),
             momentum=self.batch_norm_momentum,
             epsilon=self.batch_norm_epsilon,
             use_fast_variance=self.batch_norm_fast_variance,
@@ -158,6 +162,11 @@ class Network(nn.Module):
             activation=self.activation,
             padding=self.padding,
         )
+
+    def _norm(self) -> Any:
+        if self.batch_norm_groups > 1:
+            return functools.partial(GroupedBatchNorm, groups=self.batch_norm_groups, unbiased=self.batch_norm_unbiased)
+        return UnbiasedBatchNorm if self.batch_norm_unbiased else nn.BatchNorm
 
 
 class Endpoints:

@@ -123,7 +123,11 @@ def jit_steps(
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
     # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
-    training_model = model.clone(batch_norm_momentum=momentum, frozen=frozen_in_network(config.train))
+    training_model = model.clone(
+        batch_norm_momentum=momentum,
+        batch_norm_groups=batch_norm_groups(config, mesh.size),
+        frozen=frozen_in_network(config.train),
+    )
     train = functools.partial(within(mesh, train_step), model=training_model, optimizer=optimizer, config=config)
     jitted = jax.jit(
         train,
@@ -142,6 +146,15 @@ def jit_eval_step(
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
     evaluate = functools.partial(within(mesh, eval_step), model=model, config=config)
     return jax.jit(evaluate, in_shardings=(everywhere, rows), out_shardings=everywhere, compiler_options=options)
+
+
+def batch_norm_groups(config: ConfigDict, devices: int) -> int:
+    """How many groups of rows `config.parallel.batch_norm` cuts a micro-batch into."""
+    micro_batch = config.train.batch_size // config.train.accumulation_steps
+    mode = config.parallel.batch_norm
+    if mode == "groups":
+        return micro_batch // config.parallel.batch_norm_group
+    return devices if mode == "per_device" else 1
 
 
 def within(mesh: Mesh, step: Callable[..., Any]) -> Callable[..., Any]:

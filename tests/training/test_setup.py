@@ -7,12 +7,13 @@ import pytest
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from configs import digits
 from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.prefetch import Prefetch
 from mobilenet_v2.training import setup as setups
 from mobilenet_v2.training import sharding
 from mobilenet_v2.training.evaluation import evaluate_state
-from mobilenet_v2.training.setup import compiler_options, make_setup
+from mobilenet_v2.training.setup import batch_norm_groups, compiler_options, make_setup
 
 
 def test_each_step_is_compiled_once_the_last_batch_and_averages_included(tiny_config: ConfigDict) -> None:
@@ -48,6 +49,22 @@ def test_on_two_cores_of_a_cpu_no_operation_is_split(
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
     mesh = Mesh(np.array(jax.devices() * devices), ("data",))
     assert compiler_options(mesh) == options
+
+
+@pytest.mark.parametrize(
+    "fields, devices, groups",
+    [
+        ({}, 8, 1),
+        ({"batch_norm": "per_device"}, 8, 8),
+        ({"batch_norm": "groups", "batch_norm_group": 4}, 8, 4),
+        ({"batch_norm": "groups", "batch_norm_group": 4}, 1, 4),
+    ],
+)
+def test_groups_of_batch_norm_are_counted_in_a_micro_batch(fields: dict[str, Any], devices: int, groups: int) -> None:
+    config = digits.get_config()
+    config.train.update(batch_size=32, accumulation_steps=2)
+    config.parallel.update(fields)
+    assert batch_norm_groups(config, devices) == groups
 
 
 @pytest.mark.parametrize("formulation", ["lax", "shifted", "fused"])
