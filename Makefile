@@ -4,17 +4,25 @@ WORKDIR ?= runs/digits
 CONFIG ?= configs/digits.py
 bin := .venv/bin
 
-.PHONY: train test test-slow lint clean
+.PHONY: train test test-slow test-faults test-slurm lint clean
 
 train: .venv/.runtime
 	$(bin)/python train.py --config=$(CONFIG) --workdir=$(WORKDIR)
 
 test: lint
-	$(bin)/python -m pytest -m "not slow" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
+	$(bin)/python -m pytest -m "not slow and not faults and not slurm" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
 
 test-slow: .venv/.development
 	-$(MAKE) .downloads/.fetched
 	$(bin)/python -m pytest -m slow
+
+test-faults: .venv/.development
+	$(bin)/python -m pytest -m faults tests/faults -n 2 --verbose
+
+test-slurm: .venv/.development
+	@command -v slurmctld munged sbatch >/dev/null || apt-get install --yes --quiet slurm-wlm munge || { \
+	  echo "needs Slurm and munge; install them as root, on Debian and Ubuntu: apt-get install slurm-wlm munge" >&2; exit 2; }
+	$(bin)/python -m pytest -m slurm tests/launch/test_slurm.py --verbose
 
 # A published Keras network, photographs, and Keras in an environment of its own. Tests skip what is not there.
 .downloads/.fetched: | .venv/bin/python

@@ -2,6 +2,10 @@
 
 Any field of the config is overridden as `--config.train.batch_size=64`. Started again with the same flags, it goes
 on from its newest checkpoint.
+
+Under Slurm, Open MPI, Kubernetes and on TPU pods each task of a job runs the same command, and they find each other;
+`--distributed` asks for that where it does not show. By hand: `--coordinator=HOST:PORT --num_processes=N
+--process_id=I`. `--profile_steps=10:14` writes a trace of these steps for TensorBoard.
 """
 
 import sys
@@ -13,10 +17,21 @@ def main(argv: list[str]) -> None:
     """Flags in, a finished run directory out."""
     from mobilenet_v2 import command_line
 
-    flags = command_line.parse(argv, __doc__, required=["config", "workdir"])
-    from mobilenet_v2.training import loop
+    flags = command_line.parse(
+        argv,
+        __doc__,
+        required=["config", "workdir"],
+        optional=["coordinator", "num_processes", "process_id", "profile_steps"],
+        switches=["distributed"],
+    )
+    from mobilenet_v2.config import validate
+    from mobilenet_v2.training import loop, processes, trace
 
-    loop.run(flags.config, flags.workdir)
+    validate(flags.config)
+    place = processes.find_place(flags.coordinator, flags.num_processes, flags.process_id, flags.distributed)
+    profile_steps = trace.parse_steps(flags.profile_steps)
+    with processes.joined(place, flags.config.parallel.heartbeat_seconds):
+        loop.run(flags.config, flags.workdir, profile_steps)
 
 
 if __name__ == "__mp_main__":

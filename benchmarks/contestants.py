@@ -37,7 +37,7 @@ def ours(
 
     config = _config(size, batch, width, {**fields, "dtype": dtype} | ({"formulation": "lax"} if stock else {}))
     mesh = sharding.make_mesh()
-    options = {} if stock else compiler_options(mesh)
+    options = {} if stock else compiler_options(mesh, config)
     train, state, model = _training(config, mesh, options)
     images, labels = images_and_labels(size, batch)
     device_batch = {"image": jnp.asarray(images), "label": jnp.asarray(labels), "mask": jnp.ones(batch)}
@@ -104,7 +104,7 @@ def train_step_memory(size: int, batch: int, width: float, **fields: Any) -> dic
     from mobilenet_v2.training.setup import compiler_options
 
     config, mesh = _config(size, batch, width, fields), sharding.make_mesh()
-    train, state, _ = _training(config, mesh, compiler_options(mesh))
+    train, state, _ = _training(config, mesh, compiler_options(mesh, config))
     images, labels = images_and_labels(size, batch)
     device_batch = {"image": images, "label": labels, "mask": np.ones(batch, np.float32)}
     analysis: Any = train.lower(state, device_batch, jax.random.key(0)).compile().memory_analysis()
@@ -128,7 +128,7 @@ def _training(config: Any, mesh: Any, options: dict[str, Any]) -> tuple[Any, Any
         seed=0,
         image_size=config.data.image_size,
         ema=config.optimizer.ema_decay > 0,
-        sharding=sharding.replicated(mesh),
+        place=lambda shapes: sharding.replicated(mesh),
     )
     return jit_steps(config, model, optimizer, mesh, options)[0], state, model
 

@@ -16,10 +16,9 @@ import time
 from typing import Any
 
 from benchmarks.step_time import machine
+from mobilenet_v2 import process
 
 if __name__ == "__mp_main__":
-    from mobilenet_v2 import process
-
     process.be_a_data_worker()
 
 
@@ -63,7 +62,7 @@ def main() -> None:
     for name, threads, workers in (("threads", 2, 0), ("workers", 0, 2)):
         results[name] = measure(source, threads, workers, steps)
         print(name, json.dumps(results[name]), file=sys.stderr, flush=True)
-    print(json.dumps({"machine": machine(0, "cpu"), "steps": steps, "results": results}))
+    print(json.dumps({"machine": machine(process.cores(), "cpu"), "steps": steps, "results": results}))
 
 
 if __name__ == "__main__":

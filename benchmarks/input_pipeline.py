@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks import photographs
 from benchmarks.step_time import machine
+from mobilenet_v2 import process
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
@@ -122,6 +123,19 @@ def compare(flags: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
     return {"results": results, "all_cores": walls, "versions": versions}
 
 
+def compare_with_step(argv: list[str], rounds: int) -> None:
+    """Prints what loader and train step of the config in `argv` do; raises UserError if something is wrong with it."""
+    import jax
+
+    from benchmarks.loader_and_step import measure_config
+    from mobilenet_v2 import command_line
+
+    config = command_line.parse(argv, __doc__ or "", required=["config"]).config
+    results = measure_config(config, rounds)
+    facts = machine(process.cores(), jax.devices()[0].platform)
+    print(json.dumps({"unit": "images per second", "results": {"config": results}, "machine": facts}))
+
+
 def main() -> None:
     """Reads the flags, makes the pictures, and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -131,13 +145,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=600, help="pictures to make")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, default=20, help="of 32 images, in each turn")
-    parser.add_argument("--config", help="measure the loader and the train step of this config instead")
-    flags = parser.parse_args()
+    parser.add_argument(
+        "--config", help="measure the loader and the train step of this config instead, also with --config.FIELD=VALUE"
+    )
+    flags, overrides = parser.parse_known_args()
     if flags.config:
-        from benchmarks.loader_and_step import measure_config
-
-        print(json.dumps({"results": {"config": measure_config(flags.config)}, "machine": machine(0, "any")}))
-        return
+        sys.exit(
+            process.execute(
+                lambda argv: compare_with_step(argv, flags.rounds),
+                [parser.prog, f"--config={flags.config}", *overrides],
+            )
+        )
+    if overrides:
+        parser.error(f"unexpected argument {overrides[0]!r}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         photographs.make(folder, flags.photographs, flags.images)

@@ -1,27 +1,35 @@
 """Of a config: images a second of its loader alone, of its train step alone, and of both together."""
 
 import contextlib
-import runpy
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
-_SECONDS = 10.0
+from mobilenet_v2.data.pipeline import training_batches, training_places
+from mobilenet_v2.data.prefetch import Prefetch
+from mobilenet_v2.data.resident import gathering, hold
+from mobilenet_v2.data.workers import read
+from mobilenet_v2.training import sharding
+from mobilenet_v2.training.setup import Setup, make_setup
 
 
-def measure_config(path: str) -> dict[str, Any]:
-    """The three rates, and which of loader and step limits the run: the one that is slower alone."""
-    from mobilenet_v2.data.pipeline import training_batches
-    from mobilenet_v2.data.prefetch import Prefetch
-    from mobilenet_v2.data.workers import read
-    from mobilenet_v2.training import sharding
-    from mobilenet_v2.training.setup import make_setup
+def measure_config(config: ConfigDict, rounds: int, seconds: float = 2.0) -> dict[str, Any]:
+    """Images a second, medians of `rounds` in which the three take turns of `seconds` each.
 
-    config = runpy.run_path(path)["get_config"]()
+    The loader is what the training loop reads, up to batches on their devices; with `data.residence="device"` the
+    gathering and augmenting there counts as loader. Neither has anything read ahead for its turn.
+
+    Returns:
+      "loader", "step", "loader_and_step"; "limited_by": the one of the first two that is slower alone.
+
+    Raises:
+      ConfigError, DataError: whatever is wrong with the config.
+    """
     setup = make_setup(config)
-    source, rows = setup.splits["train"], sharding.split_rows(setup.mesh)
     rng = jax.device_put(jax.random.key(0), sharding.replicated(setup.mesh))
     held = [setup.create_state()]
 
@@ -29,22 +37,43 @@ def measure_config(path: str) -> dict[str, Any]:
         held[0], metrics = setup.train_step(held[0], batch, rng)
         jax.block_until_ready(metrics)
 
-    rates = {}
-    with contextlib.closing(read(training_batches(source, config))) as batches:
-        rates["loader"] = _rate(lambda: next(batches), config.train.batch_size)
-    with contextlib.closing(Prefetch(read(training_batches(source, config)), rows)) as prefetched:
-        batch = next(prefetched)
-        rates["step"] = _rate(lambda: step(batch), config.train.batch_size)
-        rates["loader_and_step"] = _rate(lambda: step(next(prefetched)), config.train.batch_size)
-    return {**rates, "limited_by": min(("loader", "step"), key=lambda name: rates[name])}
+    with contextlib.closing(_batches(setup)) as batches:
+        batch = next(batches)
+        turns = {
+            "loader": lambda: jax.block_until_ready(next(batches)),
+            "step": lambda: step(batch),
+            "loader_and_step": lambda: step(next(batches)),
+        }
+        step(batch)  # compiles
+        rates: dict[str, list[float]] = {name: [] for name in turns}
+        for _ in range(rounds):
+            for name, take in turns.items():
+                rates[name].append(_rate(take, config.train.batch_size, seconds, _read_ahead(config)))
+    medians = {name: round(statistics.median(values), 1) for name, values in rates.items()}
+    return {**medians, "limited_by": min(("loader", "step"), key=lambda name: medians[name])}
 
 
-def _rate(take: Callable[[], Any], batch_size: int) -> float:
-    """Images a second, after some that fill the buffers or compile."""
-    for _ in range(5):
+def _batches(setup: Setup) -> Prefetch:
+    """The training split from its start, as the training loop has it."""
+    source, config, rows = setup.splits["train"], setup.config, sharding.split_rows(setup.mesh)
+    if config.data.residence == "device":
+        examples = hold(source, config, sharding.replicated(setup.mesh), setup.unreadable["train"])
+        return Prefetch(read(training_places(source, config)), rows, complete=gathering(examples, config, rows))
+    return Prefetch(read(training_batches(source, config)), rows)
+
+
+def _read_ahead(config: ConfigDict) -> int:
+    """Batches that may lie ready when a turn starts, which tell nothing of speed."""
+    threads, workers = config.data.num_threads, config.data.num_workers
+    return 3 + (threads + 2 if threads else 0) + 2 * workers
+
+
+def _rate(take: Callable[[], Any], batch_size: int, seconds: float, untimed: int) -> float:
+    """Images a second after `untimed` batches."""
+    for _ in range(untimed):
         take()
     started, taken = time.perf_counter(), 0
-    while time.perf_counter() - started < _SECONDS:
+    while not taken or time.perf_counter() - started < seconds:
         take()
         taken += batch_size
-    return round(taken / (time.perf_counter() - started), 1)
+    return taken / (time.perf_counter() - started)

@@ -39,9 +39,11 @@ def main() -> int:
 def console() -> int:
     """Entry point of a process that is nothing but this command."""
     process.restart_on_fast_malloc()
+    process.start_others_from(__file__)
     return main()
 
 
+# `console` sees to it that this is run, however the command was started.
 if __name__ == "__mp_main__":
     process.be_a_data_worker()
 

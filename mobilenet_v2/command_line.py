@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, config_flags
 
 from mobilenet_v2.config import flatten
 from mobilenet_v2.config_fields import FIELDS
-from mobilenet_v2.errors import ConfigError, UserError, nearest
+from mobilenet_v2.errors import ConfigError, Preempted, UserError, nearest
 from mobilenet_v2.process import DEFAULT_MALLOC
 
 MOST_PIXELS = 100_000  # a side, of what a flag may ask for
@@ -25,16 +25,20 @@ MOST_PIXELS = 100_000  # a side, of what a flag may ask for
 def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     """Runs `command(argv)` and returns the process's exit status.
 
-    A `UserError` becomes one line on stderr and status 2; anything else is a bug and keeps its traceback.
+    A `UserError` becomes one line on stderr and status 2, `Preempted` one and status 75; anything else is a bug and
+    keeps its traceback.
     """
-    absl_logging.set_verbosity(absl_logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.FATAL)  # Orbax logs each error of its threads before it raises it
     logging.getLogger("jax").setLevel(logging.ERROR)
     _use_compilation_cache()
     try:
         command(list(argv))
     except UserError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 2
+        return error.exit_status
+    except Preempted as told:
+        print(told, file=sys.stderr)
+        return told.exit_status
     except KeyboardInterrupt as interrupt:
         print(str(interrupt) or "interrupted", file=sys.stderr)
         return 130
@@ -107,7 +111,7 @@ def _define(
         else:
             flags.DEFINE_string(name, None, f"{name} of the run", flag_values=values)
     for name in switches:
-        flags.DEFINE_bool(name, False, f"print as {name}", flag_values=values)
+        flags.DEFINE_bool(name, False, name, flag_values=values)
     # Acted upon before this, in `process.restart_on_fast_malloc`.
     flags.DEFINE_bool(DEFAULT_MALLOC, False, "leave malloc as it is", flag_values=values)
     return values

@@ -167,37 +167,34 @@ def check_training(config: ConfigDict) -> None:
             f"config.optimizer.backbone_rate is {config.optimizer.backbone_rate}, must be 1.0 where "
             f"config.train.frozen is {train.frozen!r}: nothing of it trains"
         )
+    # A partner is `repeats` rows before its row, around the whole batch's end (`training/mixing.py`), before that is
+    # cut into micro-batches. In a batch of fewer than twice as many rows some partners are the same example.
+    repeats = config.augment.repeats
     for name in ("mixup", "cutmix"):
-        if config.augment[name] and train.batch_size <= config.augment.repeats:
+        if config.augment[name] and train.batch_size < 2 * repeats:
             raise ConfigError(
                 f"config.augment.{name} is {config.augment[name]}, must be 0 where config.train.batch_size is "
-                f"{train.batch_size} and config.augment.repeats {config.augment.repeats}: an image is mixed with "
-                "another of its batch"
+                f"{train.batch_size} and config.augment.repeats {repeats}: for an image to be mixed with another, "
+                f"batch_size must be at least 2 × repeats, {2 * repeats}"
             )
 
 
 def check_parallel(config: ConfigDict) -> None:
-    """Groups of batch norm, which need a size that divides what they are cut from, and statistics that train.
+    """Groups of batch norm against the micro-batch that they are parts of.
 
     Raises:
       ConfigError: names the fields that do not go together.
     """
-    mode, group = config.parallel.batch_norm, config.parallel.batch_norm_group
-    if (group is None) == (mode == "groups"):
-        allowed = "a number of rows" if group is None else "None"
+    mode, rows = config.parallel.batch_norm, config.parallel.batch_norm_group
+    if (rows is None) == (mode == "groups"):
+        allowed = "a number of rows" if mode == "groups" else "None"
         raise ConfigError(
-            f"config.parallel.batch_norm_group is {group}, must be {allowed} where config.parallel.batch_norm is "
+            f"config.parallel.batch_norm_group is {rows}, must be {allowed} where config.parallel.batch_norm is "
             f"{mode!r}"
         )
-    train = config.train
-    micro_batch = train.batch_size // train.accumulation_steps
-    if group is not None and micro_batch % group:
+    micro_batch = config.train.batch_size // config.train.accumulation_steps
+    if rows is not None and micro_batch % rows:
         raise ConfigError(
-            f"config.parallel.batch_norm_group is {group}, must divide the {micro_batch} rows of "
-            f"config.train.batch_size / config.train.accumulation_steps"
-        )
-    if mode != "global" and (train.frozen_batch_norm or train.frozen == "backbone"):
-        raise ConfigError(
-            f"config.parallel.batch_norm is {mode!r}, must be 'global' where config.train.frozen_batch_norm is True or "
-            "config.train.frozen 'backbone': running statistics normalise"
+            f"config.parallel.batch_norm_group is {rows}, must divide {micro_batch}, which is config.train.batch_size "
+            "/ config.train.accumulation_steps"
         )

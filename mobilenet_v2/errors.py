@@ -3,9 +3,23 @@
 import difflib
 from collections.abc import Iterable
 
+from mobilenet_v2.process import USER_ERROR
+
 
 class UserError(Exception):
     """Says what is wrong, its value, and what would be right."""
+
+    exit_status = USER_ERROR
+
+
+class Preempted(Exception):
+    """A run was told to stop by a scheduler, and did, with everything saved: the same command goes on."""
+
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class PeerError(Exception):
+    """Another process of this run failed."""
 
 
 class ConfigError(UserError):

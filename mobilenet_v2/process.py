@@ -18,6 +18,10 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
+
+# The status of a command that was given what it can't work with, or had no room.
+USER_ERROR = 2
 
 # The flag, which `command_line.parse` knows as well, so that it is listed and misspellings are refused.
 DEFAULT_MALLOC = "default_malloc"
@@ -33,7 +37,16 @@ def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return command_line.execute(command, argv)
+    status = command_line.execute(command, argv)
+    if status == USER_ERROR:
+        _hush()
+    return status
+
+
+def _hush() -> None:
+    """Ends what is said, after the one line: on a full disk libraries have more to say at Python's very end."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def restart_on_fast_malloc() -> None:
@@ -63,6 +76,16 @@ def be_a_data_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     logging.set_verbosity(logging.ERROR)  # Grain would warn that JAX is missing
     sys.modules.setdefault("jax", None)  # pyrefly: ignore (Python's own sign that a module can't be imported)
+
+
+def start_others_from(path: str) -> None:
+    """Makes `path` the program that processes which this one starts run first, as `__mp_main__`.
+
+    multiprocessing would have them run the script that pip installs, and nothing after `python -m`: see
+    `get_preparation_data` and `_fixup_main_from_name` in its `spawn.py`.
+    """
+    program: Any = sys.modules["__main__"]
+    program.__spec__, program.__file__ = None, path
 
 
 def cores() -> int:

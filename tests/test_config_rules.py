@@ -1,10 +1,14 @@
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
 from configs import digits
 from mobilenet_v2 import config as config_lib
+from mobilenet_v2.data.pipeline import training_indices
 from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.training import mixing
 from tests.changed_config import changed
 
 
@@ -160,8 +164,37 @@ def test_a_batch_of_one_image_has_none_to_mix_it_with(name: str) -> None:
         ConfigError, match=rf"augment\.{name} is 0\.2, must be 0 where config\.train\.batch_size is 1 and"
     ):
         config_lib.validate(config)
-    config.train.batch_size, config.augment.repeats = 4, 4
-    with pytest.raises(ConfigError, match=r"is 4 and config\.augment\.repeats 4"):
+
+
+def mixes_an_example_with_itself(batch_size: int, repeats: int) -> bool:
+    """Whether any row of the first batches has a partner that is the same example."""
+    config = changed("augment.mixup", 0.2)
+    config.augment.repeats, config.train.batch_size = repeats, batch_size
+    rows = training_indices(range(1000), config)
+    for step in range(repeats):
+        labels = np.array([rows[step * batch_size + row] for row in range(batch_size)], np.int32)
+        batch = {"image": np.zeros((batch_size, 1, 1, 3), np.uint8), "label": labels, "mask": np.ones(batch_size)}
+        mixture = mixing.with_mixture(batch, jax.random.key(step), config.augment)
+        if np.any(mixture["partner"]["label"] == labels):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+@pytest.mark.parametrize("batch_size, repeats", [(2, 1), (4, 3), (4, 4), (6, 4), (6, 3), (8, 4), (10, 4), (2, 2)])
+def test_no_accepted_batch_mixes_an_example_with_itself_and_no_other_is_refused(
+    batch_size: int, repeats: int, accumulation_steps: int
+) -> None:
+    config = changed("augment.cutmix", 1.0)
+    config.train.update(batch_size=batch_size, accumulation_steps=accumulation_steps)
+    config.augment.repeats = repeats
+    if not mixes_an_example_with_itself(batch_size, repeats):
+        config_lib.validate(config)
+        return
+    with pytest.raises(
+        ConfigError,
+        match=rf"is {batch_size} and config\.augment\.repeats {repeats}: .* at least 2 × repeats, {2 * repeats}",
+    ):
         config_lib.validate(config)
 
 
@@ -176,36 +209,4 @@ def test_images_on_the_device_are_not_augmented_by_the_host(name: str, value: An
     with pytest.raises(
         ConfigError, match=rf"augment\.{name} is {value!r}, must be .* config\.data\.residence is 'device'"
     ):
-        config_lib.validate(config)
-
-
-@pytest.mark.parametrize(
-    "fields, says",
-    [
-        ({"batch_norm": "groups"}, r"batch_norm_group is None, must be a number of rows where .* is 'groups'"),
-        (
-            {"batch_norm_group": 8},
-            r"batch_norm_group is 8, must be None where config\.parallel\.batch_norm is 'global'",
-        ),
-        ({"batch_norm": "per_device", "batch_norm_group": 8}, r"batch_norm_group is 8, must be None .* 'per_device'"),
-        ({"batch_norm": "groups", "batch_norm_group": 12}, r"batch_norm_group is 12, must divide the 16 rows of"),
-        ({"batch_norm": "groups", "batch_norm_group": 32}, r"batch_norm_group is 32, must divide the 16 rows of"),
-    ],
-)
-def test_a_group_of_batch_norm_belongs_to_groups_and_divides_a_micro_batch(fields: Any, says: str) -> None:
-    config = digits.get_config()
-    config.train.accumulation_steps = 2
-    config.parallel.update(fields)
-    with pytest.raises(ConfigError, match=says):
-        config_lib.validate(config)
-    config.parallel.update(batch_norm="groups", batch_norm_group=8)
-    config_lib.validate(config)
-
-
-@pytest.mark.parametrize("name, value", [("frozen_batch_norm", True), ("frozen", "backbone")])
-def test_statistics_that_stay_have_no_groups(name: str, value: Any) -> None:
-    config = changed("parallel.batch_norm", "per_device")
-    config_lib.validate(config)
-    config.train[name] = value
-    with pytest.raises(ConfigError, match=r"batch_norm is 'per_device', must be 'global' where .*frozen_batch_norm"):
         config_lib.validate(config)

@@ -164,3 +164,28 @@ def test_a_data_worker_has_the_pipeline_without_jax() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Says what a process that the command starts, as Grain starts its own, has for JAX before it does anything.
+WORKER = """
+import multiprocessing, runpy, sys
+from mobilenet_v2 import process
+def execute(command, argv):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.apply(eval, ("__import__('sys').modules.get('jax', 'to be imported')",)))
+process.execute = execute
+"""
+INSTALLED = "from mobilenet_v2.__main__ import console\nif __name__ == '__main__':\n    sys.exit(console())\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        INSTALLED,
+        "runpy.run_module('mobilenet_v2', run_name='__main__', alter_sys=True)\n",
+        "runpy.run_path('train.py', run_name='__main__')\n",
+    ],
+    ids=["mobilenet-v2", "-m mobilenet_v2", "train.py"],
+)
+def test_however_a_command_is_started_its_data_workers_do_without_jax(start: str) -> None:
+    assert python(WORKER + start, LD_PRELOAD="") == "None\n"

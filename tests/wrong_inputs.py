@@ -37,6 +37,28 @@ WRONG_VALUES = {
         ["--config.augment.mixup=0.2", "--config.train.batch_size=1"],
         ["config.augment.mixup", "0.2", "must be 0", "config.train.batch_size is 1"],
     ),
+    "groups without a size": (
+        ["--config.parallel.batch_norm=groups"],
+        ["config.parallel.batch_norm_group is None", "must be a number of rows", "'groups'"],
+    ),
+    "a size without groups": (
+        ["--config.parallel.batch_norm_group=4"],
+        ["config.parallel.batch_norm_group is 4", "must be None", "'global'"],
+    ),
+    "groups that do not divide the batch": (
+        ["--config.parallel.batch_norm=groups", "--config.parallel.batch_norm_group=5"],
+        ["config.parallel.batch_norm_group is 5", "must divide 32"],
+    ),
+    "no such place for parameters": (
+        ["--config.parallel.parameters=sharded"],
+        ["config.parallel.parameters", "'sharded'", "'replicated', 'fsdp'"],
+    ),
+    "one of three flags": (["--coordinator=host:80"], ["flag --num_processes is missing", "go together"]),
+    "a process too many": (
+        ["--coordinator=host:80", "--num_processes=2", "--process_id=2"],
+        ["--process_id is '2'", "an integer in 0 … 1"],
+    ),
+    "steps of a trace": (["--profile_steps=9"], ["--profile_steps is '9'", "FIRST:LAST"]),
     "no name": (["--config.data.name="], ["config.data.name", "''", "a non-empty string"]),
     "head rule": (
         ["--config.model.head_rule=wide"],

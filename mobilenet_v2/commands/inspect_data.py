@@ -1,7 +1,8 @@
 """Writes a PNG sheet of training pictures with their classes, and prints each class's count in every split.
 
-The pictures are the first --count (64 unless given) that training sees, augmented as it sees them. A class that a split
-lacks, and a picture that can't be read, get a warning.
+The pictures are the first --count (64 unless given) that training sees, after all augmentation: the host's, or the
+devices' where `config.data.residence` is "device", then erasing, mixup and CutMix. Below a mixed picture stand both its
+classes, each with its share. A class that a split lacks, and a picture that can't be read, get a warning.
 """
 
 import json
@@ -13,9 +14,10 @@ from rich.table import Table
 
 from mobilenet_v2 import command_line
 from mobilenet_v2.config import validate
-from mobilenet_v2.data.inspection import class_counts, first_examples, sheet, warnings
+from mobilenet_v2.data.inspection import class_counts, sheet, warnings
 from mobilenet_v2.data.sources import open_configured
 from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.training.seen import first_seen
 
 _MOST = 1024  # pictures on a sheet
 
@@ -29,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     count = command_line.integer("count", flags.count, _MOST) or 64
     validate(config)
     dataset = open_configured(config.data)
-    examples = first_examples(dataset.split(config.data.train_split), config, count)
+    examples = first_seen(dataset.split(config.data.train_split), config, count)
     sheet(examples, dataset.class_names).save(output, "PNG")
     counts = class_counts(dataset, config)
     found = warnings(counts, examples, dataset.class_names)

@@ -2,7 +2,8 @@
 
 Ours (digits, image_folder, cifar10, imagenette, imagenet2012) need no TensorFlow, nor do a few of TFDS's own; another
 gets one line with the command that prepares it where TensorFlow is installed. What is prepared is left as it is. A
-preparation that was stopped starts anew; two at once wait for one another.
+preparation that was stopped writes everything anew, but decodes no picture of `image_folder` again that it found
+readable; two at once wait for one another.
 """
 
 import json

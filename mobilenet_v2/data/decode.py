@@ -1,14 +1,20 @@
-"""Encoded images to pixels: JPEG by libjpeg-turbo, anything else by OpenCV."""
+"""Encoded images to pixels: JPEG by libjpeg-turbo, by Pillow where it has damage; anything else by OpenCV."""
 
 import io
+import os
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+from mobilenet_v2.data.image_headers import JPEG, PNG, damaged_chunk, image_size
+
+# What can't be decoded is told by whoever asked, once; OpenCV and the libraries in it would write lines of their own.
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 # From here on Pillow warns of a decompression bomb.
 _MAX_PIXELS = 89_478_485
 _EXIF_ORIENTATION = 0x0112
@@ -28,22 +34,24 @@ _BLACK = (0, 0, 0)
 def decode(
     encoded: bytes, channels: int = 3, background: Sequence[int] = _BLACK, exif_orientation: bool = False
 ) -> np.ndarray:
-    """Pixels uint8 [H, W, channels] of a JPEG, PNG, WebP or whatever else OpenCV reads, whatever its name says.
+    """Pixels uint8 [H, W, channels] of an image of any format that `image_headers.image_size` knows, by its content.
 
     Args:
       channels: 3 are RGB, of which a grey image has three alike; 1 is grey, to which colours are weighted (ITU-R
-        BT.601). CMYK becomes RGB without a colour profile, as in Pillow and TensorFlow; 16 bits become 8.
+        BT.601). CMYK becomes RGB without a colour profile, most values one level
+        below or above Pillow's, none more than two; 16 bits become 8.
       background: red, green and blue that lie behind what is transparent.
       exif_orientation: turn as the camera noted. The published ImageNet results leave pixels as they are stored.
 
     Raises:
-      ValueError: if it is no image, ends early, or has more than 89 million pixels. A JPEG with damage that
-        libjpeg mends, stray bytes say, is read all the same, as by Pillow and torchvision.
+      ValueError: if it is no image, ends early, is a PNG with a wrong checksum, has numbers other than unsigned ones of
+        8 or 16 bits; or if its header promises more than 89 million pixels, before memory is taken for them. A JPEG
+        with damage that libjpeg mends, stray bytes say, is read all the same, as by Pillow and torchvision.
     """
-    if _pixels(encoded) > _MAX_PIXELS:
-        raise ValueError(f"can't decode an image of {_pixels(encoded)} pixels, must be at most {_MAX_PIXELS}")
-    image = _decode_jpeg(encoded, channels) if encoded[:3] == _JPEG else None
-    if image is None:
+    _check_header(encoded)
+    if encoded.startswith(JPEG):
+        image = _decode_jpeg(encoded, channels)
+    else:
         image = _decode_other(encoded, channels, background)
     if image is None:
         raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
@@ -52,33 +60,50 @@ def decode(
     return image
 
 
-def _pixels(encoded: bytes) -> int:
-    """Height × width that the header of a JPEG or PNG promises; 0 where there is none that can be read."""
-    if encoded[:8] == _PNG:
-        return int.from_bytes(encoded[16:20], "big") * int.from_bytes(encoded[20:24], "big")
-    if encoded[:3] != _JPEG:
-        return 0
-    try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
-    except ValueError:
-        return 0
-    return int(height) * int(width)
+def _check_header(encoded: bytes) -> None:
+    """Refuses what is of no format that we know, is too large, or is a PNG whose checksums say that it is damaged."""
+    size = image_size(encoded)
+    if size is None:
+        raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
+    pixels = size[0] * size[1]
+    if pixels > _MAX_PIXELS:
+        raise ValueError(f"can't decode an image of {pixels} pixels, must be at most {_MAX_PIXELS}")
+    # OpenCV passes over checksums, and libpng then tells on stderr what it stumbles over.
+    if encoded.startswith(PNG) and (chunk := damaged_chunk(encoded)):
+        raise ValueError(f"can't decode an image of {len(encoded)} bytes, a PNG whose chunk {chunk} is damaged")
 
 
 def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray | None:
+    mode = {1: "GRAY", 3: "RGB"}[channels]
     try:
-        return simplejpeg.decode_jpeg(encoded, {1: "GRAY", 3: "RGB"}[channels])
+        return simplejpeg.decode_jpeg(encoded, mode)
     except ValueError:
+        return _decode_damaged_jpeg(encoded, channels)
+
+
+def _decode_damaged_jpeg(encoded: bytes, channels: int) -> np.ndarray | None:
+    """What libjpeg warns of, by Pillow: it reads what is mended, refuses what ends early, and writes no lines."""
+    try:
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(encoded))
+        if channels == 1:
+            image.draft("L", None)  # luminance as it is stored
+        return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(image.height, image.width, channels)
+    except (OSError, ValueError, SyntaxError):
         return None
 
 
 def _decode_other(encoded: bytes, channels: int, background: Sequence[int]) -> np.ndarray | None:
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
-    except cv2.error:  # a header that promises a huge image, say
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
         return None
-    if image is None or image.dtype not in (np.uint8, np.uint16):
+    if image is None:
         return None
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"can't decode an image of {len(encoded)} bytes, whose pixels are of type {image.dtype}, must be uint8 or "
+            "uint16"
+        )
     if image.dtype == np.uint16:
         image = (image // 256).astype(np.uint8)
     if image.ndim == 3 and image.shape[2] == 4:

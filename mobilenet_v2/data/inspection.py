@@ -1,6 +1,5 @@
-"""A look at the data before training: a sheet of pictures as the network sees them, and how many each class has."""
+"""A look at the data before training: a sheet of pictures with their classes, and how many each class has."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,44 +7,55 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageDraw, ImageFont
 
-from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.sources import Dataset
-from mobilenet_v2.data.workers import read
 
 _CELL = 128  # pixels: smaller pictures are enlarged by a whole factor, so that a label has room
-_TEXT = 18  # pixels below a picture
+_TEXT = 18  # pixels of a line below a picture
 _GAP = 4
 _RED = (220, 0, 0)
 
 
-def first_examples(source: Any, config: ConfigDict, count: int) -> dict[str, np.ndarray]:
-    """The first `count` rows that training sees: image uint8 [N, H, W, C], label int32 [N], mask float32 [N]."""
-    with contextlib.closing(read(training_batches(source, config))) as batches:
-        rows = [next(batches) for _ in range(-(-count // config.train.batch_size))]
-    return {name: np.concatenate([batch[name] for batch in rows])[:count] for name in ("image", "label", "mask")}
-
-
 def sheet(examples: dict[str, np.ndarray], class_names: Sequence[str]) -> Image.Image:
-    """Pictures in rows, as many as columns, each with its class below; those that can't be read framed in red."""
+    """Pictures in rows, as many as columns, each with its class below; those that can't be read framed in red.
+
+    Args:
+      examples: image uint8 [N, H, W, C], label int32 [N], mask float32 [N]; and where pictures are mixed partner_label
+        int32 [N] and own_share float32 [N]: below a mixture stand both classes with their shares.
+      class_names: by label.
+    """
     images_NxHxWxC = examples["image"]
     count, side = len(images_NxHxWxC), images_NxHxWxC.shape[1]
+    captions = [_caption(examples, index, class_names) for index in range(count)]
+    below = _TEXT * max(map(len, captions))
     cell = side * max(1, -(-_CELL // side))
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    size = (columns * (cell + _GAP) + _GAP, rows * (cell + _TEXT + _GAP) + _GAP)
+    size = (columns * (cell + _GAP) + _GAP, rows * (cell + below + _GAP) + _GAP)
     result = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(result), ImageFont.load_default(size=_TEXT - 6)
     for index, image_HxWxC in enumerate(images_NxHxWxC):
         row, column = divmod(index, columns)
-        left, top = _GAP + column * (cell + _GAP), _GAP + row * (cell + _TEXT + _GAP)
+        left, top = _GAP + column * (cell + _GAP), _GAP + row * (cell + below + _GAP)
         picture = Image.fromarray(np.broadcast_to(image_HxWxC, (*image_HxWxC.shape[:2], 3)))
         result.paste(picture.resize((cell, cell), Image.Resampling.NEAREST), (left, top))
         readable = bool(examples["mask"][index])
         if not readable:
             draw.rectangle((left, top, left + cell - 1, top + cell - 1), outline=_RED, width=3)
-        text = class_names[examples["label"][index]] if readable else "unreadable"
-        draw.text((left, top + cell + 2), _fitted(text, font, cell), fill="black" if readable else _RED, font=font)
+        for line, text in enumerate(captions[index]):
+            place = (left, top + cell + 2 + line * _TEXT)
+            draw.text(place, _fitted(text, font, cell), fill="black" if readable else _RED, font=font)
     return result
+
+
+def _caption(examples: dict[str, np.ndarray], index: int, class_names: Sequence[str]) -> list[str]:
+    """The lines below a picture: its class; or both of a mixture, shares first, which a long name does not push out."""
+    if not examples["mask"][index]:
+        return ["unreadable"]
+    own, share = class_names[examples["label"][index]], float(examples.get("own_share", np.ones(index + 1))[index])
+    if share == 1:
+        return [own]
+    percent = round(100 * share)
+    return [f"{percent}% {own}", f"{100 - percent}% {class_names[examples['partner_label'][index]]}"]
 
 
 def _fitted(text: str, font: Any, width: int) -> str:

@@ -1,9 +1,11 @@
-"""Batch norm whose moving variance is the unbiased one, as TensorFlow's fused kernel and PyTorch keep it."""
+"""Batch norms that differ from `nn.BatchNorm` in what moves the running variance, and in whose statistics count."""
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 
 class UnbiasedBatchNorm(nn.BatchNorm):
@@ -25,6 +27,52 @@ class UnbiasedBatchNorm(nn.BatchNorm):
         # biased is m·old + (1 − m)·v; what is kept is m·old + (1 − m)·v·factor.
         self.put_variable("batch_stats", "var", biased + (factor - 1) * (biased - self.momentum * old))
         return y
+
+
+class GroupedBatchNorm(nn.BatchNorm):
+    """`nn.BatchNorm` by the statistics of parts of the batch (Hoffer et al. 2017, "ghost batch norm").
+
+    In training the batch is cut into groups of rows that follow each other, each group is normalised by its own
+    moments, and the running ones move by the mean of these over the groups. Where the number of groups is a multiple
+    of the devices that the rows are split over, jit has nothing to exchange for it. Variables are `nn.BatchNorm`'s.
+
+    Attributes:
+      groups: how many.
+      unbiased: the running variance moves by the unbiased one of a group, see `UnbiasedBatchNorm`.
+    """
+
+    groups: int = 1
+    unbiased: bool = False
+
+    def __call__(self, x: jax.Array, use_running_average: bool | None = None, **arguments: Any) -> jax.Array:
+        """As `nn.BatchNorm`'s.
+
+        Raises:
+          ValueError: if the rows of x can't be dealt out evenly.
+        """
+        average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
+        if average or self.is_initializing():
+            return super().__call__(x, use_running_average, **arguments)
+        if x.shape[0] % self.groups:
+            raise ValueError(f"a batch of {x.shape[0]} rows can't be cut into {self.groups} groups")
+        grouped = x.reshape(self.groups, -1, *x.shape[1:])
+        grouped = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
+        mean, variance = self._moments(grouped)
+        factor = unbiased_factor(x.size // x.shape[-1] // self.groups) if self.unbiased else 1.0
+        for name, moment in {"mean": mean, "var": variance * factor}.items():
+            old, new = self.get_variable("batch_stats", name), jnp.mean(moment, range(moment.ndim - 1))
+            self.put_variable("batch_stats", name, self.momentum * old + (1 - self.momentum) * new)
+        gain = lax.rsqrt(variance + self.epsilon) * self.get_variable("params", "scale")
+        y = (grouped - mean) * gain + self.get_variable("params", "bias")
+        return y.reshape(x.shape).astype(self.dtype or x.dtype)
+
+    def _moments(self, grouped: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and biased variance of each group, [G, 1, …, C]."""
+        axes = range(1, grouped.ndim - 1)
+        mean = jnp.mean(grouped, axes, keepdims=True)
+        if self.use_fast_variance:
+            return mean, jnp.maximum(jnp.mean(lax.square(grouped), axes, keepdims=True) - lax.square(mean), 0)
+        return mean, jnp.mean(lax.square(grouped - mean), axes, keepdims=True)
 
 
 def unbiased_factor(count: int) -> float:

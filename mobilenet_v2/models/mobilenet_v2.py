@@ -139,14 +139,13 @@ class MobileNetV2(Network):
         seen = self.is_initializing() or self.is_mutable_collection("intermediates")
         # Folded blocks have right gradients, but keep every tile for them: slower than the layers, in more memory.
         folded_with_gradients = train and self.frozen == "batch_norm"
-        # A tile may hold rows of two groups.
-        grouped = train and self.batch_norm_groups > 1
         plain = (self.linear_bottleneck, self.residual, self.batch_norm_placement, self.depthwise_order) == (
             True,
             "bottlenecks",
             "all",
             "after_expansion",
         )
+        grouped = train and self.batch_norm_groups > 1
         if (
             seen
             or folded_with_gradients

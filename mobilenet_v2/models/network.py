@@ -13,9 +13,8 @@ from jax.nn import relu6
 
 from mobilenet_v2.models import convolutions
 from mobilenet_v2.models.activations import Activation
-from mobilenet_v2.models.batch_norm import UnbiasedBatchNorm
+from mobilenet_v2.models.batch_norm import GroupedBatchNorm, UnbiasedBatchNorm
 from mobilenet_v2.models.convolutions import Formulation
-from mobilenet_v2.models.grouped_batch_norm import GroupedBatchNorm
 from mobilenet_v2.models.initializers import Initialization, Initializers, kernel_initializers
 from mobilenet_v2.models.layers import CONVOLUTION, ConvNormAct, Padding, StemRule
 
@@ -40,12 +39,11 @@ class Network(nn.Module):
       batch_norm_momentum: weight of the old value in a running average.
       batch_norm_fast_variance: E[x²] − E[x]² in one pass; loses its digits where |mean| ≫ standard deviation.
       batch_norm_unbiased: the running variance moves by the unbiased one, see `batch_norm`.
+      batch_norm_groups: parts of a batch that are normalised each by its own statistics in training, see `batch_norm`.
       initialization: how kernels are drawn, see `initializers`.
       activation: after every layer but a linear bottleneck's.
       frozen: what training leaves as it is: "nothing"; "batch_norm": running statistics normalise in training, too,
         and don't move, while scales and biases have gradients; "backbone": there are gradients of the classifier alone.
-      batch_norm_groups: runs of consecutive rows that training normalises each by its own statistics, see
-        `grouped_batch_norm`; 1: the whole batch.
       batch_norm: False leaves it out and gives the convolutions biases, see `folding`.
       dtype: of the convolutions and activations. Parameters, statistics, pooling and logits stay float32.
       formulation: how it is computed: "auto" by platform, see `convolutions` and `stand_in`. Values are the same, and
@@ -67,10 +65,10 @@ class Network(nn.Module):
     batch_norm_momentum: float = 0.9
     batch_norm_fast_variance: bool = True
     batch_norm_unbiased: bool = False
+    batch_norm_groups: int = 1
     initialization: Initialization = "torchvision"
     activation: Activation = relu6
     frozen: Frozen = "nothing"
-    batch_norm_groups: int = 1
     batch_norm: bool = True
     dtype: Any = jnp.float32
     formulation: Formulation = "auto"
@@ -148,8 +146,12 @@ class Network(nn.Module):
             dtype=self.dtype,
             conv_general_dilated=functools.partial(convolutions.conv_general_dilated, formulation=self.formulation),
         )
+        kind: Any = UnbiasedBatchNorm if self.batch_norm_unbiased else nn.BatchNorm
+        if self.batch_norm_groups > 1:
+            groups, unbiased = self.batch_norm_groups, self.batch_norm_unbiased
+            kind = functools.partial(GroupedBatchNorm, groups=groups, unbiased=unbiased)
         norm = functools.partial(
-            self._norm(),
+            kind,
             momentum=self.batch_norm_momentum,
             epsilon=self.batch_norm_epsilon,
             use_fast_variance=self.batch_norm_fast_variance,
@@ -162,11 +164,6 @@ class Network(nn.Module):
             activation=self.activation,
             padding=self.padding,
         )
-
-    def _norm(self) -> Any:
-        if self.batch_norm_groups > 1:
-            return functools.partial(GroupedBatchNorm, groups=self.batch_norm_groups, unbiased=self.batch_norm_unbiased)
-        return UnbiasedBatchNorm if self.batch_norm_unbiased else nn.BatchNorm
 
 
 class Endpoints:

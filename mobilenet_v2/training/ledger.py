@@ -1,6 +1,8 @@
 """The account of a run: metrics of step after step, added up into rows."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,14 @@ class Ledger:
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         # Step and time of the last row; the first step, which compiles, is no measure of speed.
         self._last_row: tuple[int, float] | None = None
+        self._waited = 0.0  # seconds since the last row
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Measures how long the run waits for data while the context lasts."""
+        begin = time.monotonic()
+        yield
+        self._waited += time.monotonic() - begin
 
     def enter(self, step: int, sums: dict[str, jax.Array]) -> None:
         """Takes a step's metrics, still being computed, and settles those of the step before."""
@@ -58,22 +68,32 @@ class Ledger:
                 f"{config.data.max_unreadable} (config.data.max_unreadable) of {seen}"
             )
         row = metrics.means(sums) | {
-            "gradient_norm": sums["gradient_norm"] / sums["steps"],
+            **{name: sums[name] / sums["steps"] for name in ("gradient_norm", "parameter_norm", "update_norm")},
             "learning_rate": float(jnp.asarray(self._setup.schedule(step - 1))),
             "unreadable": sums["unreadable"],
         }
         self._writers.write("train", step, **row)
         text = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}"
         self._tell(step, text)
-        self.sums, self._last_row = {}, (step, time.monotonic())
+        self.sums, self._last_row, self._waited = {}, (step, time.monotonic()), 0.0
 
     def _tell(self, step: int, text: str) -> None:
         last_step, last_time = self._last_row or (step, 0.0)
         if step == last_step:
             self._writers.tell(step, text)
             return
-        steps_per_second = (step - last_step) / (time.monotonic() - last_time)
-        speed = steps_per_second * self._setup.config.train.batch_size
-        self._writers.write("speed", step, images_per_second=speed)
-        left = (self._setup.total_steps - step) / steps_per_second
+        seconds = (time.monotonic() - last_time) / (step - last_step)
+        speed = self._setup.config.train.batch_size / seconds
+        health = {"images_per_second": speed, "seconds_per_step": seconds}
+        health["seconds_waiting_for_data"] = self._waited / (step - last_step)
+        if peak := _peak_memory():
+            health["device_memory_bytes"] = peak
+        self._writers.write("speed", step, **health)
+        left = (self._setup.total_steps - step) * seconds
         self._writers.tell(step, f"{text}  {speed:.0f} images/s", seconds_left=left)
+
+
+def _peak_memory() -> int | None:
+    """The most that this process's first device ever held, in bytes; None where it keeps no account, as a CPU."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("peak_bytes_in_use")

@@ -19,40 +19,66 @@ from mobilenet_v2.data.workers import read
 from mobilenet_v2.models import cost
 from mobilenet_v2.training import checkpoint, run_directory, sharding, warm_start
 from mobilenet_v2.training.evaluation import evaluate_state
-from mobilenet_v2.training.interruption import interruption
 from mobilenet_v2.training.ledger import Ledger
+from mobilenet_v2.training.preemption import stop_request, stopped
+from mobilenet_v2.training.processes import is_first, together
+from mobilenet_v2.training.random_keys import training_key
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.state import TrainState
+from mobilenet_v2.training.trace import BeforeStep, tracing
+from mobilenet_v2.training.watchdog import watchdog
 from mobilenet_v2.training.writers import Writers
 from mobilenet_v2.weights.arrays import Arrays
 
 
-def run(config: ConfigDict, workdir: str) -> dict[str, Any]:
+def run(config: ConfigDict, workdir: str, profile_steps: range | None = None) -> dict[str, Any]:
     """Trains `config` in `workdir`, going on from its newest checkpoint; returns what `result.json` holds.
+
+    Several processes (`processes.joined`) that each call it take every step together.
+
+    Args:
+      profile_steps: steps of which a trace is written, for TensorBoard.
 
     Raises:
       UserError: of a kind that says what is wrong; nothing is written if config or workdir are.
+      Preempted, KeyboardInterrupt: if a signal said to stop; everything is saved.
     """
     validate(config)
     folder = pathlib.Path(workdir)
-    run_directory.check(folder, config)
+    together(lambda: run_directory.check(folder, config))
     result = run_directory.read_result(folder)
     if result is None:
         goes_on = checkpoint.has_steps(folder / "checkpoints")
-        start = warm_start.NOTHING if goes_on else warm_start.load(config)
-        setup = make_setup(config)
-        for line in start.notes:
-            print(line)
-        run_directory.create(folder, config, start.record)
-        manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
-        try:
+        start = together(lambda: warm_start.NOTHING if goes_on else warm_start.load(config))
+        setup = together(lambda: make_setup(config))
+        with _opened(folder, config, start) as manager:
             restored = checkpoint.restore_latest(manager, setup.abstract_state())
-            result = _train(setup, folder, manager, restored, start.arrays)
-        finally:
-            manager.close()
-        run_directory.write_result(folder, result)
-    reporting.print_result(result, folder)
+            result = _train(setup, folder, manager, restored, start.arrays, profile_steps)
+            if is_first():
+                run_directory.write_result(folder, result)
+    if is_first():
+        reporting.print_result(result, folder)
     return result
+
+
+@contextlib.contextmanager
+def _opened(folder: pathlib.Path, config: ConfigDict, start: warm_start.WarmStart) -> Iterator[ocp.CheckpointManager]:
+    """The run directory, held by this run alone, with what the first process writes at every start."""
+    with contextlib.ExitStack() as held:
+
+        def create() -> None:
+            if is_first():
+                held.enter_context(run_directory.hold(folder))
+                run_directory.create(folder, config, start.record)
+
+        with run_directory.full_disk_told(folder):
+            if is_first():
+                for line in start.notes:
+                    print(line)
+            together(create)
+            manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
+            held.callback(manager.close)
+            yield manager
 
 
 def _train(
@@ -61,6 +87,7 @@ def _train(
     manager: ocp.CheckpointManager,
     restored: checkpoint.Restored | None,
     arrays: Arrays,
+    profile_steps: range | None,
 ) -> dict[str, Any]:
     """Takes the steps that are left, then scores the last state; a new one starts from `arrays`."""
     config = setup.config
@@ -71,26 +98,30 @@ def _train(
     clock = time.monotonic() - extra["seconds"]
     with (
         contextlib.closing(_batches(setup, start)) as batches,
-        Writers(folder, setup.total_steps, start) as writers,
-        interruption() as interrupted,
+        Writers(folder if is_first() else None, setup.total_steps, start) as writers,
+        stop_request(config.parallel.agree_every) as request,
+        watchdog(config.parallel.stall_minutes) as progress,
+        tracing(folder / "tensorboard", profile_steps) as before_step,
     ):
         if start:
             writers.note(f"goes on from step {start}")
         validation = _evaluate_if_due(setup, state, start, writers) if start else None
         ledger = Ledger(setup, writers, extra["sums"], extra["unreadable"])
-        for step, new_state in _steps(setup, state, start, batches, ledger):
+        for step, new_state in _steps(setup, state, start, batches, ledger, before_step):
             state = new_state
-            stops = interrupted.is_set()
-            if step % config.train.checkpoint_every == 0 or step == setup.total_steps or stops:
+            signal_number = request.at(step)
+            if step % config.train.checkpoint_every == 0 or step == setup.total_steps or signal_number:
                 ledger.settle()
                 seconds = time.monotonic() - clock
                 extra = {"sums": ledger.sums, "unreadable": ledger.unreadable, "seconds": seconds}
                 checkpoint.save(manager, state, {**extra, "config": config.to_dict()})
-            if stops:
-                manager.wait_until_finished()
-                raise KeyboardInterrupt(f"interrupted at step {step}; the same command goes on from there")
+            if signal_number:
+                checkpoint.wait(manager)
+                raise stopped(signal_number, step)
+            progress()
             validation = _evaluate_if_due(setup, state, step, writers)
-        manager.wait_until_finished()
+            progress()
+        checkpoint.wait(manager)
         scores = {"validation": validation}
         if "test" in setup.splits:
             scores["test"] = _evaluate(setup, state, "test")
@@ -115,12 +146,21 @@ def _batches(setup: Setup, start_step: int) -> Prefetch:
 
 
 def _steps(
-    setup: Setup, state: TrainState, start: int, batches: Prefetch, ledger: Ledger
+    setup: Setup,
+    state: TrainState,
+    start: int,
+    batches: Prefetch,
+    ledger: Ledger,
+    before_step: BeforeStep,
 ) -> Iterator[tuple[int, TrainState]]:
     """Yields (steps taken, state) after each step; the ledger gets each step's metrics."""
-    rng = jax.device_put(jax.random.fold_in(jax.random.key(setup.config.seed), 1), sharding.replicated(setup.mesh))
+    rng = training_key(setup.config.seed, sharding.replicated(setup.mesh))
     for step in range(start + 1, setup.total_steps + 1):
-        state, sums = setup.train_step(state, next(batches), rng)
+        before_step(step, ledger.settle)
+        with ledger.waiting():
+            batch = next(batches)
+        with jax.profiler.StepTraceAnnotation("train", step_num=step):
+            state, sums = setup.train_step(state, batch, rng)
         ledger.enter(step, sums)
         yield step, state
 

@@ -5,7 +5,8 @@ them, after normalisation, for one micro-batch at a time. So neither the number 
 changes what a row becomes. Images are erased first and then mixed, as in torchvision's and timm's recipes.
 
 A row's partner is the row before it, as in torchvision: of a batch split over devices each gets one row from its
-neighbour. Where an example takes several places in a row it is the row before all of them. A row of mask 0 is neither
+neighbour. Where an example takes several places in a row it is the row before all of them, which in a batch of fewer
+than two examples' places may be its own copy: `config_rules.check_training` refuses that. A row of mask 0 is neither
 erased nor mixed, and no row is mixed with it.
 
 A box is (top, left, bottom, right) in pixels, the last two exclusive.

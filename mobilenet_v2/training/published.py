@@ -48,7 +48,7 @@ def evaluate_imported(
     if classes > dataset.num_classes:
         imported = _without_background(imported, report)
     found = with_classes(name, imported, None, report=report)
-    step = jit_eval_step(config, found.model, mesh, compiler_options(mesh))
+    step = jit_eval_step(config, found.model, mesh, compiler_options(mesh, config))
     splits = open_splits(config, dataset, ("validation", "test"))
     scores = {
         use: metrics.means(evaluate_split(step, found.variables, source, config, mesh))

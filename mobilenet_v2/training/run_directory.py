@@ -1,6 +1,9 @@
 """The run directory: config, environment, metrics, checkpoints, and a result that exists iff the run finished."""
 
+import contextlib
 import datetime
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -8,6 +11,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -17,6 +21,9 @@ from mobilenet_v2 import config as config_lib
 from mobilenet_v2.errors import ConfigError, WorkdirError
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
+
+_LOCK = ".lock"
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 
 # Fields that decide how fast a run is, and nothing that it computes.
 _FREE = tuple(
@@ -52,7 +59,7 @@ def _check(workdir: pathlib.Path, config: ConfigDict) -> None:
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise WorkdirError(f"workdir {str(workdir)!r} can't be used: {str(nearest)!r} is not writable")
     # A start that was killed at its very beginning leaves a temporary file.
-    if nearest is not workdir or all(path.suffix == ".tmp" for path in workdir.iterdir()):
+    if nearest is not workdir or all(path.suffix == ".tmp" or path.name == _LOCK for path in workdir.iterdir()):
         return
     if not (workdir / "config.json").exists():
         raise WorkdirError(f"workdir {str(workdir)!r} holds files but no config.json; must be new, empty, or a run's")
@@ -66,20 +73,61 @@ def _check(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 
 def create(workdir: pathlib.Path, config: ConfigDict, started_from: dict[str, Any] | None = None) -> None:
-    """Makes the folder and writes `config.json`; adds this start, and what it started from, to `environment.json`.
-
-    Raises:
-      WorkdirError: if the folder can't be made.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkdirError(f"workdir {str(workdir)!r} can't be made: {error.strerror}") from error
+    """Writes `config.json`; adds this start, and what it started from, to `environment.json`."""
     write_atomically(workdir / "config.json", config_lib.to_json(config))
     path = workdir / "environment.json"
     starts = _read_json(path) if path.exists() else []
     start = _environment() | ({} if started_from is None else {"started_from": started_from})
     write_atomically(path, json.dumps([*starts, start], indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def hold(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps `workdir`, which is made where there is none, from other runs while the context lasts.
+
+    The system lets go of it when this process ends, however it does. Where files have no locks nobody is kept out.
+
+    Raises:
+      WorkdirError: if another run has it, or it can't be made.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = open(workdir / _LOCK, "a+")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise WorkdirError(f"workdir {str(workdir)!r} can't be used: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise WorkdirError(
+                f"workdir {str(workdir)!r} is in use by {file.read().strip() or 'another run'}; use another "
+                "workdir, or wait for its end"
+            ) from error
+        except OSError:
+            pass  # no locks here
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def full_disk_told(workdir: pathlib.Path) -> Iterator[None]:
+    """What the disk says within the context becomes one line.
+
+    Raises:
+      WorkdirError: where something can't be written, because the disk is full, say.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OF_DISKS:
+            raise
+        raise WorkdirError(
+            f"workdir {str(workdir)!r} can't be written ({error.strerror}); its checkpoints are as they were, and the "
+            "same command goes on from the newest"
+        ) from error
 
 
 def read_config(workdir: pathlib.Path) -> ConfigDict:

@@ -52,21 +52,11 @@ class Setup:
 
     def create_state(self, arrays: Arrays | None = None) -> TrainState:
         """A new state, on its devices; `arrays`, by path, take the place of initialised variables."""
-        return create_state(self.model, self.optimizer, **self._state_arguments(), arrays=arrays)
+        return create_state(self.model, self.optimizer, **state_arguments(self.config, self.mesh), arrays=arrays)
 
     def abstract_state(self) -> TrainState:
         """Its shapes, dtypes and shardings."""
-        return abstract_state(self.model, self.optimizer, **self._state_arguments())
-
-    def _state_arguments(self) -> dict[str, Any]:
-        return {
-            "seed": self.config.seed,
-            "image_size": self.config.data.image_size,
-            "channels": self.config.data.channels,
-            "ema": self.config.optimizer.ema_decay > 0,
-            "frozen": self.config.train.frozen,
-            "sharding": sharding.replicated(self.mesh),
-        }
+        return abstract_state(self.model, self.optimizer, **state_arguments(self.config, self.mesh))
 
 
 def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
@@ -86,7 +76,9 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)
     model = build_model(config.model)
-    train, evaluate = jit_steps(config, model, optimizer, mesh, compiler_options(mesh))
+    state = abstract_state(model, optimizer, **state_arguments(config, mesh))
+    places = jax.tree.map(lambda leaf: leaf.sharding, state)
+    train, evaluate = jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config), places)
     return Setup(
         config,
         mesh,
@@ -100,6 +92,18 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
         train_step=train,
         eval_step=evaluate,
     )
+
+
+def state_arguments(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
+    """What `create_state` and `abstract_state` take besides model and optimizer."""
+    return {
+        "seed": config.seed,
+        "image_size": config.data.image_size,
+        "channels": config.data.channels,
+        "ema": config.optimizer.ema_decay > 0,
+        "frozen": config.train.frozen,
+        "place": functools.partial(sharding.of_state, mesh, parameters=config.parallel.parameters),
+    }
 
 
 def open_splits(config: ConfigDict, dataset: Dataset, uses: tuple[str, ...]) -> dict[str, Any]:
@@ -118,9 +122,15 @@ def jit_steps(
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     options: dict[str, bool | str],
+    places: Any = None,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`steps.train_step` and `steps.eval_step` of this config, compiled for this mesh when they are first called."""
+    """`steps.train_step` and `steps.eval_step` of this config, compiled for this mesh when they are first called.
+
+    Args:
+      places: the sharding of each array of the state; None: all are on every device.
+    """
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
+    places = everywhere if places is None else places
     # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
     training_model = model.clone(
@@ -131,30 +141,30 @@ def jit_steps(
     train = functools.partial(within(mesh, train_step), model=training_model, optimizer=optimizer, config=config)
     jitted = jax.jit(
         train,
-        in_shardings=(everywhere, rows, everywhere),
-        out_shardings=(everywhere, everywhere),
+        in_shardings=(places, rows, everywhere),
+        out_shardings=(places, everywhere),
         donate_argnums=0,
         compiler_options=options,
     )
-    return jitted, jit_eval_step(config, model, mesh, options)
+    variables = places.variables if isinstance(places, TrainState) else places
+    return jitted, jit_eval_step(config, model, mesh, options, variables)
 
 
 def jit_eval_step(
-    config: ConfigDict, model: nn.Module, mesh: Mesh, options: dict[str, bool | str]
+    config: ConfigDict, model: nn.Module, mesh: Mesh, options: dict[str, bool | str], places: Any = None
 ) -> Callable[..., Any]:
-    """`steps.eval_step` of this network, with the preprocessing of `config.data`."""
+    """`steps.eval_step` of this network, with the preprocessing of `config.data`; `places` are the variables'."""
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
+    places = everywhere if places is None else places
     evaluate = functools.partial(within(mesh, eval_step), model=model, config=config)
-    return jax.jit(evaluate, in_shardings=(everywhere, rows), out_shardings=everywhere, compiler_options=options)
+    return jax.jit(evaluate, in_shardings=(places, rows), out_shardings=everywhere, compiler_options=options)
 
 
 def batch_norm_groups(config: ConfigDict, devices: int) -> int:
-    """How many groups of rows `config.parallel.batch_norm` cuts a micro-batch into."""
+    """Into how many parts a micro-batch is cut for `config.parallel.batch_norm`."""
     micro_batch = config.train.batch_size // config.train.accumulation_steps
-    mode = config.parallel.batch_norm
-    if mode == "groups":
-        return micro_batch // config.parallel.batch_norm_group
-    return devices if mode == "per_device" else 1
+    modes = {"global": lambda: 1, "per_device": lambda: devices}
+    return modes.get(config.parallel.batch_norm, lambda: micro_batch // config.parallel.batch_norm_group)()
 
 
 def within(mesh: Mesh, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -168,12 +178,17 @@ def within(mesh: Mesh, step: Callable[..., Any]) -> Callable[..., Any]:
     return traced
 
 
-def compiler_options(mesh: Mesh) -> dict[str, bool | str]:
+def compiler_options(mesh: Mesh, config: ConfigDict) -> dict[str, bool | str]:
     """What XLA is told about a step on this mesh.
 
     On two cores a CPU's step takes a third less time if no single operation is split between them: they are short, and
     XLA runs independent ones at once all the same. With more cores that is unmeasured and XLA's default stays.
+
+    A GPU repeats itself bit for bit only if it is told to; a CPU and a TPU do so anyway.
     """
-    if mesh.devices.flat[0].platform == "cpu" and process.cores() == 2:
+    platform = mesh.devices.flat[0].platform
+    if platform == "cpu" and process.cores() == 2:
         return {"xla_cpu_multi_thread_eigen": False}
+    if platform in ("gpu", "cuda", "rocm") and config.parallel.deterministic:
+        return {"xla_gpu_deterministic_ops": True}
     return {}

@@ -1,5 +1,6 @@
 """What training carries from step to step, and how it is born: whole, in one jitted function, on its devices."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +12,9 @@ from flax.traverse_util import path_aware_map
 
 from mobilenet_v2.training.frozen import trained
 from mobilenet_v2.weights.arrays import Arrays
+
+# From a state's shapes to the sharding of each array.
+Place = Callable[[Any], Any]
 
 
 class TrainState(struct.PyTreeNode):
@@ -50,7 +54,7 @@ def create_state(
     seed: int,
     image_size: int,
     ema: bool,
-    sharding: jax.sharding.Sharding,
+    place: Place,
     channels: int = 3,
     frozen: str = "nothing",
     arrays: Arrays | None = None,
@@ -58,10 +62,11 @@ def create_state(
     """Initialises the state where it will live. Bit-identical for any number of devices.
 
     Args:
+      place: of a state's shapes, the sharding of each array, or one of all.
       arrays: variables that are these instead of initialised ones, averages included: "params/stem/conv/kernel", ….
     """
     init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
-    return jax.jit(init, out_shardings=sharding)(arrays or {})
+    return jax.jit(init, out_shardings=place(jax.eval_shape(init, {})))(arrays or {})
 
 
 def abstract_state(
@@ -71,14 +76,19 @@ def abstract_state(
     seed: int,
     image_size: int,
     ema: bool,
-    sharding: jax.sharding.Sharding,
+    place: Place,
     channels: int = 3,
     frozen: str = "nothing",
 ) -> TrainState:
     """The state's shapes, dtypes and places, computed without making it: what a checkpoint is restored into."""
     init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
     shapes = jax.eval_shape(init, {})
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
+    shardings = jax.tree.broadcast(place(shapes), shapes)
+    return jax.tree.map(_with_sharding, shapes, shardings)
+
+
+def _with_sharding(shape: jax.ShapeDtypeStruct, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
 
 def _init_function(

@@ -45,7 +45,8 @@ def train_step(
     A step whose loss, gradient or result is not finite changes nothing but the step count; `nonfinite` says so.
 
     Returns:
-      The next state; and sums, see `metrics.example_sums`, with `gradient_norm`, `nonfinite` and `steps`.
+      The next state; and sums, see `metrics.example_sums`, with `nonfinite`, `steps` and the Euclidean norms of what
+      trains: `gradient_norm`, `update_norm` and, after the update, `parameter_norm`.
     """
     rng = jax.random.fold_in(rng, state.step)
     batch = mixing.with_mixture(batch, rng, config.augment)
@@ -60,11 +61,15 @@ def train_step(
             ema_params=update_ema(state.ema_params, new.params, decay),
             ema_batch_stats=update_ema(state.ema_batch_stats, new.batch_stats, decay),
         )
-    norm = global_norm(gradients)
-    # The update may overflow where the gradient did not.
-    finite = jnp.isfinite(sums["loss"] + norm + global_norm((after, new.batch_stats)))
+    norms = {
+        "gradient_norm": global_norm(gradients),
+        "parameter_norm": global_norm(after),
+        "update_norm": global_norm(updates),
+    }
+    # The parameters may overflow where the gradient did not.
+    finite = jnp.isfinite(sums["loss"] + sum(norms.values()) + global_norm(new.batch_stats))
     new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
-    metrics = {**sums, "gradient_norm": norm, "nonfinite": 1.0 - finite, "steps": jnp.ones(())}
+    metrics = {**sums, **norms, "nonfinite": 1.0 - finite, "steps": jnp.ones(())}
     return new.replace(step=state.step + 1), metrics
 
 

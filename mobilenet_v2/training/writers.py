@@ -27,14 +27,22 @@ class Writers:
     Starting at step `resumed_step` takes back what an earlier start wrote after it, since those steps are taken
     again: a run that was interrupted leaves the rows of one that was not. Rows of event "speed" hold the wall
     clock's figures, all others are a function of config and seed.
+
+    Without a `workdir` nothing is written or told: of several processes one is enough.
     """
 
-    def __init__(self, workdir: pathlib.Path, total_steps: int, resumed_step: int, console: Console | None = None):
-        self._path = workdir / "metrics.jsonl"
-        self._rewind(resumed_step)
-        self._file = open(self._path, "a")  # noqa: SIM115 (closed in __exit__)
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
-        self._console = console or Console()
+    def __init__(
+        self, workdir: pathlib.Path | None, total_steps: int, resumed_step: int, console: Console | None = None
+    ):
+        path = pathlib.Path(os.devnull)
+        if workdir is not None:
+            path = workdir / "metrics.jsonl"
+            _rewind(path, resumed_step)
+        self._file = open(path, "a")  # noqa: SIM115 (closed in __exit__)
+        self._board = SummaryWriter(
+            str(workdir and workdir / "tensorboard"), purge_step=resumed_step + 1, write_to_disk=workdir is not None
+        )
+        self._console = console or Console(quiet=workdir is None)
         self._total_steps = total_steps
         self._bar = Progress(
             TextColumn("step"),
@@ -84,16 +92,13 @@ class Writers:
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def _rewind(self, step: int) -> None:
-        # An evaluation at the very step is done again too: it comes after the checkpoint.
-        kept = [
-            row
-            for row in read_rows(self._path)
-            if row["step"] < step or (row["step"] == step and row["event"] == "train")
-        ]
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        os.replace(temporary, self._path)
+
+def _rewind(path: pathlib.Path, step: int) -> None:
+    # An evaluation at the very step is done again too: it comes after the checkpoint.
+    kept = [row for row in read_rows(path) if row["step"] < step or (row["step"] == step and row["event"] == "train")]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    os.replace(temporary, path)
 
 
 def _duration(seconds: float) -> str:

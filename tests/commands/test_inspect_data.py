@@ -40,3 +40,12 @@ def test_json_holds_the_counts_by_class_and_the_warnings(
     assert printed["warnings"] == []
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (3 * 132 + 4, 2 * 150 + 4)
+
+
+@pytest.mark.parametrize("residence", ["host", "device"])
+def test_mixed_pictures_are_shown_with_both_their_classes(
+    residence: str, flags: list[str], tmp_path: pathlib.Path
+) -> None:
+    inspect_data.main([*flags, "--count=4", f"--config.data.residence={residence}", "--config.augment.mixup=1.0"])
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (2 * 132 + 4, 2 * (132 + 2 * 18) + 4)

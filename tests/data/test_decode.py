@@ -1,3 +1,4 @@
+import contextlib
 import io
 import zlib
 from typing import Any
@@ -5,9 +6,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image, ImageOps
 
 from mobilenet_v2.data.decode import decode
+from tests.data.oversized import OVERSIZED
 
 CORRUPT = [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\xff\xd8\xff\xe0" + b"\0" * 40]
 
@@ -54,10 +57,14 @@ def test_colours_are_weighted_where_grey_is_asked_for(name: str) -> None:
     assert np.abs(grey[..., 0] - weighted).max() <= 3
 
 
-def test_cmyk_becomes_the_colours_that_pillow_sees() -> None:
-    data = encoded(Image.fromarray(picture(channels=4), "CMYK"), "JPEG", quality=95)
-    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    assert np.abs(decode(data).astype(int) - expected).max() <= 2
+@pytest.mark.parametrize("channels, mode", [(3, "RGB"), (1, "L")])
+def test_cmyk_becomes_the_colours_that_pillow_sees_to_two_levels(channels: int, mode: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
+    data = encoded(Image.fromarray(noise, "CMYK"), "JPEG", quality=95)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert(mode)).reshape(48, 64, channels)
+    difference = np.abs(decode(data, channels).astype(int) - expected)
+    assert difference.max() == 2
+    assert (difference == 2).mean() < 0.1
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -113,10 +120,65 @@ def test_a_jpeg_whose_header_promises_a_huge_image_is_unreadable(exif_orientatio
         decode(bytes(data), exif_orientation=exif_orientation)
 
 
-def test_stray_bytes_in_a_jpeg_are_passed_over() -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("before", [b"\xff\xc0", b"\xff\xd9"], ids=["frame", "end"])
+def test_stray_bytes_in_a_jpeg_are_passed_over(before: bytes, channels: int, capfd: pytest.CaptureFixture[str]) -> None:
     data = encoded(rgb(), "JPEG")
-    stray = data[:-2] + b"\0\0\0" + data[-2:]
-    np.testing.assert_array_equal(decode(stray), decode(data))
+    stray = data.replace(before, b"\0\0\0" + before)
+    np.testing.assert_array_equal(decode(stray, channels), decode(data, channels))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", sorted(OVERSIZED))
+def test_no_memory_is_taken_for_an_image_that_promises_too_many_pixels(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, pixels = OVERSIZED[name]()
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: pytest.fail("decoded"))
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *arguments: pytest.fail("decoded"))
+    with pytest.raises(ValueError, match=rf"of {pixels} pixels, must be at most 89478485"):
+        decode(data)
+
+
+def test_a_png_with_a_wrong_checksum_is_damaged_unless_the_chunk_is_ancillary() -> None:
+    data = bytearray(encoded(rgb()))
+    pixels = data.index(b"IDAT")
+    data[pixels + 40] ^= 1
+    with pytest.raises(ValueError, match=r"can't decode an image of \d+ bytes, a PNG whose chunk IDAT is damaged"):
+        decode(bytes(data))
+    note = b"\0\0\0\x05tEXta\0bcd" + b"\0\0\0\0"  # with a wrong checksum
+    data = encoded(rgb())
+    np.testing.assert_array_equal(decode(data[:33] + note + data[33:]), picture())
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "JPEG"])
+def test_a_damaged_image_makes_no_library_write_lines_of_its_own(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    data, rng = (
+        encoded(rgb(), name, **({"compression": "tiff_lzw"} if name == "TIFF" else {})),
+        np.random.default_rng(0),
+    )
+    for _ in range(30):
+        damaged = bytearray(data)
+        damaged[rng.integers(8, len(data))] ^= int(rng.integers(1, 256))
+        for half in (damaged, damaged[: len(data) // 2]):
+            with contextlib.suppress(ValueError):
+                decode(bytes(half))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32, np.uint32, np.float32, np.float64])
+def test_numbers_that_are_no_pixels_of_8_or_16_bits_are_named(kind: Any) -> None:
+    data = cv2.imencode(".tiff", picture()[..., 0].astype(kind))[1].tobytes()
+    found = np.dtype(kind).name
+    with pytest.raises(ValueError, match=rf"whose pixels are of type {found}, must be uint8 or uint16"):
+        decode(data)
+
+
+@pytest.mark.parametrize("name", ["TIFF", "PPM", "JPEG2000", "AVIF"])
+def test_other_formats_are_read_as_pillow_reads_them(name: str) -> None:
+    data = encoded(rgb(), name)
+    difference = decode(data).astype(int) - np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert np.abs(difference).max() <= 3
 
 
 def test_a_header_that_promises_more_than_opencv_takes_is_unreadable() -> None:

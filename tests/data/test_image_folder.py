@@ -1,11 +1,16 @@
+import io
 import os
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from configs import image_folder
 from mobilenet_v2.data.builders.image_folder import UNREADABLE, folder_config, left_out
 from mobilenet_v2.data.sources import Dataset, open_dataset
+from mobilenet_v2.data.transforms import Preprocess
 from mobilenet_v2.errors import DataError
 from tests.data.pictures import TWO_CLASSES, fill, picture
 
@@ -133,8 +138,27 @@ def test_an_earlier_version_of_a_folder_cannot_be_asked_for(folder: pathlib.Path
         open_dataset("image_folder/pictures-0123", str(tmp_path), str(folder))
 
 
+def test_a_photograph_is_upright_in_the_config_for_peoples_own_pictures(tmp_path: pathlib.Path) -> None:
+    config = image_folder.get_config()
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:32] = 255
+    exif, upright, turned = Image.Exif(), io.BytesIO(), io.BytesIO()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    Image.fromarray(pixels).save(upright, "PNG")
+    Image.fromarray(np.rot90(pixels)).save(turned, "PNG", exif=exif)
+    shown = [
+        Preprocess.of(config.data).map({"image": stream.getvalue(), "label": 0})["image"]
+        for stream in (upright, turned)
+    ]
+    np.testing.assert_array_equal(shown[0], pixels)
+    np.testing.assert_array_equal(shown[1], pixels)
+
+
 @pytest.mark.skipif(not EMOJI.is_file(), reason="the emoji are not laid out beside this checkout")
 def test_the_emoji_are_3000_and_812_of_9_categories(tmp_path: pathlib.Path) -> None:
     dataset = open_dataset("image_folder", str(tmp_path), str(EMOJI))
     assert dataset.num_classes == 9
-    assert [len(dataset.split(split)) for split in ("train", "validation")] == [3000, 812]
+    splits = [dataset.split(split) for split in ("train", "validation")]
+    assert [len(split) for split in splits] == [3000, 812]
+    # So that the config's turning of photographs leaves them as they are.
+    assert not any(b"eXIf" in split[index]["image"] for split in splits for index in range(len(split)))

@@ -3,7 +3,6 @@ import pytest
 from ml_collections import ConfigDict
 
 from mobilenet_v2.data import inspection
-from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.sources import open_dataset
 
 NAMES = tuple("0123456789")
@@ -12,15 +11,6 @@ NAMES = tuple("0123456789")
 def examples(count: int, side: int = 8, channels: int = 3) -> dict[str, np.ndarray]:
     images = np.full((count, side, side, channels), 7, np.uint8)
     return {"image": images, "label": np.zeros(count, np.int32), "mask": np.ones(count, np.float32)}
-
-
-def test_the_pictures_are_the_first_that_training_sees(tiny_config: ConfigDict, data_dir: str) -> None:
-    source = open_dataset("digits", data_dir).split("train")
-    batches = iter(training_batches(source, tiny_config))
-    expected = [next(batches) for _ in range(3)]
-    found = inspection.first_examples(source, tiny_config, 40)
-    for name, array in found.items():
-        np.testing.assert_array_equal(array, np.concatenate([batch[name] for batch in expected])[:40])
 
 
 @pytest.mark.parametrize("count, side, size", [(1, 128, (1, 1)), (5, 128, (3, 2)), (64, 128, (8, 8))])
@@ -45,6 +35,21 @@ def test_the_class_is_written_below_and_a_long_name_does_not_reach_the_next_pict
     below = sheet[132:150]
     assert (below[:, 4:132] < 128).any()
     assert (below[:, 132:136] == 255).all()
+
+
+def test_below_a_mixture_stand_both_classes_with_their_shares() -> None:
+    rows = examples(3) | {"partner_label": np.full(3, 4, np.int32), "own_share": np.array([0.704, 1, 0.5], np.float32)}
+    rows["mask"][2] = 0
+    assert [inspection._caption(rows, index, NAMES) for index in range(3)] == [
+        ["70% 0", "30% 4"],
+        ["0"],
+        ["unreadable"],
+    ]
+    sheet = np.asarray(inspection.sheet(rows, NAMES))
+    assert sheet.shape[:2] == (2 * (132 + 2 * 18) + 4, 2 * 132 + 4)
+    second_lines = sheet[150:168]
+    assert (second_lines[:, 4:132] < 128).any()
+    assert (second_lines[:, 136:264] == 255).all()
 
 
 def test_a_picture_that_cannot_be_read_is_framed_in_red() -> None:

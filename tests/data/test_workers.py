@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,9 @@ def test_what_a_reader_raises_ends_the_reading_with_that_error(threads: int, wor
     assert list(batches) == []
 
 
-def start(*arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
-    """PROGRAM, and its workers' process numbers."""
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """PROGRAM, and its workers' process numbers. Nothing of it outlives the context, whatever the test finds."""
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM, *arguments],
         cwd=REPOSITORY,
@@ -110,9 +112,14 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
     )
-    assert process.stdout is not None
-    return process, [int(pid) for pid in process.stdout.readline().split()]
+    try:
+        assert process.stdout is not None
+        yield process, [int(pid) for pid in process.stdout.readline().split()]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for_end_of(pids: list[int]) -> None:
@@ -133,18 +140,18 @@ def wait_for_end_of(pids: list[int]) -> None:
     ],
 )
 def test_however_a_program_ends_nothing_of_its_workers_is_left(how: str, taken: str, status: int, last: str) -> None:
-    process, pids = start(how, taken)
-    assert len(pids) == 2
-    if status == -signal.SIGINT:
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == status, errors
-    assert "leaked" not in errors
-    assert (errors.splitlines() or [""])[-1] == last, errors
-    wait_for_end_of(pids)
+    with started(how, taken) as (process, pids):
+        assert len(pids) == 2
+        if status == -signal.SIGINT:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == status, errors
+        assert "leaked" not in errors
+        assert (errors.splitlines() or [""])[-1] == last, errors
+        wait_for_end_of(pids)
 
 
-@pytest.mark.parametrize("examples", ["5", "50"])
+@pytest.mark.parametrize("examples", ["5", pytest.param("50", marks=pytest.mark.slow)])
 def test_a_split_read_to_its_end_leaves_no_shared_memory(examples: str) -> None:
     command = [sys.executable, "-c", PROGRAM, "evaluates", examples]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
@@ -154,8 +161,8 @@ def test_a_split_read_to_its_end_leaves_no_shared_memory(examples: str) -> None:
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="looks for processes in /proc")
 def test_workers_end_with_a_process_that_is_killed() -> None:
-    process, pids = start("goes on", "1")
-    assert len(pids) == 2
-    process.kill()
-    process.communicate(timeout=60)
-    wait_for_end_of(pids)
+    with started("goes on", "1") as (process, pids):
+        assert len(pids) == 2
+        process.kill()
+        process.communicate(timeout=60)
+        wait_for_end_of(pids)

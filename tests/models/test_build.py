@@ -22,11 +22,14 @@ def test_a_network_is_chosen_by_name_and_given_the_fields_that_it_has() -> None:
     assert model.separable_stages[-1] == SeparableStage(1024, 2, 1)
 
 
-def test_every_field_of_a_network_is_one_of_the_config_but_folding_freezing_and_groups() -> None:
+def test_every_field_of_a_network_is_one_of_the_config_but_folding_freezing_and_grouping() -> None:
     fields = {name.removeprefix("model.") for name in FIELDS if name.startswith("model.")}
-    attributes = set.union(*(attributes_of(network) for network in NETWORKS.values()))
-    assert attributes - fields == {"batch_norm", "batch_norm_groups", "frozen"}
-    assert fields - attributes == {"name"}
+    assert set.union(*(attributes_of(network) for network in NETWORKS.values())) - fields == {
+        "batch_norm",
+        "batch_norm_groups",
+        "frozen",
+    }
+    assert fields - set.union(*(attributes_of(network) for network in NETWORKS.values())) == {"name"}
 
 
 @pytest.mark.parametrize(

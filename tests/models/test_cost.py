@@ -54,7 +54,15 @@ def assert_totals(total: cost.Cost, entry: dict[str, Any]) -> None:
     assert total.batch_stats == entry["bn_moving"]
 
 
-@pytest.mark.parametrize("entry", [e for e in COUNTS["mobilenet_v2"] if e["classes"] == 1000], ids=name)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(entry, marks=() if entry["width"] in (0.35, 1.0, 1.4) else pytest.mark.slow)
+        for entry in COUNTS["mobilenet_v2"]
+        if entry["classes"] == 1000
+    ],
+    ids=name,
+)
 def test_widths_match_the_published_counts(entry: dict[str, Any]) -> None:
     assert_totals(counted(network(entry)), entry)
     assert {str(size): counted(network(entry), size).multiply_adds for size in SIZES} == entry["madds"]

@@ -65,7 +65,7 @@ def test_formulations_agree_under_every_switch(fields: dict[str, Any]) -> None:
 
 
 @switches
-@pytest.mark.parametrize("remat", ["convolutions", "blocks"])
+@pytest.mark.parametrize("remat", [pytest.param("convolutions", marks=pytest.mark.slow), "blocks"])
 def test_rematerialisation_changes_no_value_under_any_switch(fields: dict[str, Any], remat: Any) -> None:
     x = images(2, 9, 9, 3)
     model = small(formulation="lax", **fields)

@@ -56,7 +56,7 @@ def test_every_layer_is_clipped_and_nothing_is_added() -> None:
 
 
 @pytest.mark.parametrize("padding", ["same", "symmetric", "keras_v1"])
-@pytest.mark.parametrize("side", [12, 13])
+@pytest.mark.parametrize("side", [pytest.param(12, marks=pytest.mark.slow), 13])
 def test_formulations_agree(padding: Any, side: int) -> None:
     model, x = small(padding=padding, formulation="lax"), images(2, side, side, 3)
     variables = random_variables(model, x)

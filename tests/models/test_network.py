@@ -26,7 +26,10 @@ BOTH = pytest.mark.parametrize("network", [small, small_v1])
 
 
 @BOTH
-@pytest.mark.parametrize("formulation", ["auto", "lax", "shifted", "fused"])
+@pytest.mark.parametrize(
+    "formulation",
+    ["auto", "lax", pytest.param("shifted", marks=pytest.mark.slow), pytest.param("fused", marks=pytest.mark.slow)],
+)
 def test_every_named_feature_can_be_asked_for(network: Any, formulation: Any) -> None:
     model, x = network(formulation=formulation), images(2, 12, 12, 3)
     variables = random_variables(model, x)
@@ -197,8 +200,8 @@ def test_dilated_features_hold_those_of_the_strided_network(padding: Any) -> Non
         assert distance(fine[:, ::step, ::step], expected) < 1e-5
 
 
-@pytest.mark.parametrize("padding", ["same", "symmetric"])
-@pytest.mark.parametrize("shape", [(2, 16, 16, 3), (1, 17, 13, 3)])
+@pytest.mark.parametrize("padding", ["same", pytest.param("symmetric", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("shape", [pytest.param((2, 16, 16, 3), marks=pytest.mark.slow), (1, 17, 13, 3)])
 def test_formulations_agree_under_dilation(padding: Any, shape: tuple[int, ...]) -> None:
     x = images(*shape)
     plain = dilated(output_stride=4, padding=padding, formulation="lax")

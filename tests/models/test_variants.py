@@ -56,7 +56,11 @@ def test_a_source_has_its_own_constants(source: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    # Every third in `make test`: all sources, not all widths.
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if place % 3 else ()) for place, name in enumerate(VARIANTS)],
+)
 def test_a_variant_has_the_parameters_that_were_counted_on_its_source(name: str) -> None:
     model = build_variant(name, num_classes=1000, formulation="lax", initialization="huggingface")
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))

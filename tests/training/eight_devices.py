@@ -1,7 +1,11 @@
-"""Trains on one and on eight simulated devices, and prints how far they are apart; run by test_sharding."""
+"""Trains on one and on eight simulated devices, and prints how far they are apart; run by test_sharding.
+
+eight_devices.py DATA_DIR runs `RUNS`, eight_devices.py DATA_DIR more `MORE_RUNS`.
+"""
 
 import functools
 import json
+import re
 import sys
 from typing import Any
 
@@ -22,17 +26,38 @@ from tests.models.random_networks import train as train_network
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
-def tiny(data_dir: str, accumulation_steps: int, mixes: bool) -> ConfigDict:
+MIXES = {"augment.mixup": 0.8, "augment.cutmix": 1.0, "augment.erasing": 0.5}
+# What is changed of `tiny`, by name. One device normalises by groups as eight do by device.
+RUNS: dict[str, dict[str, Any]] = {
+    "global": {},
+    "plain layers": {"model.formulation": "lax"},
+    "two micro-batches, mixed": {"train.accumulation_steps": 2, **MIXES},
+    "groups of a device's rows": {"parallel.batch_norm": "groups", "parallel.batch_norm_group": 4},
+    "fsdp": {"parallel.parameters": "fsdp", "model.formulation": "lax"},
+}
+MORE_RUNS: dict[str, dict[str, Any]] = {
+    "two micro-batches": {"train.accumulation_steps": 2},
+    "groups of half a device's rows": {"parallel.batch_norm": "groups", "parallel.batch_norm_group": 2},
+    "groups of two devices' rows": {"parallel.batch_norm": "groups", "parallel.batch_norm_group": 8},
+    "groups, two micro-batches": {
+        "parallel.batch_norm": "groups",
+        "parallel.batch_norm_group": 2,
+        "train.accumulation_steps": 2,
+    },
+    "fsdp, fused": {"parallel.parameters": "fsdp"},
+}
+
+
+def tiny(data_dir: str, **changes: Any) -> ConfigDict:
     config = digits.get_config()
     config.model.update(width_multiplier=0.25, head_channels=32)
     config.model.stages = ((1, 8, 1, 1), (2, 8, 2, 2))
     config.data.update(data_dir=data_dir, image_size=8)
-    config.train.update(batch_size=32, accumulation_steps=accumulation_steps, num_steps=3)
+    config.train.update(batch_size=32, num_steps=3)
     # Adam would blow up what rounding leaves of a gradient that is zero.
     config.optimizer.update(name="rmsprop", learning_rate=0.045, decay=0.9, epsilon=1.0, weight_decay=4e-5)
     config.optimizer.update(warmup_epochs=0.0, schedule="constant")
-    if mixes:
-        config.augment.update(mixup=0.8, cutmix=1.0, erasing=0.5)
+    config.update_from_flattened_dict(changes)
     return config
 
 
@@ -48,7 +73,8 @@ def batches() -> list[dict[str, np.ndarray]]:
     ]
 
 
-def train(config: ConfigDict, mesh: Mesh) -> tuple[dict[str, Any], list[str]]:
+def train(config: ConfigDict, mesh: Mesh) -> tuple[dict[str, Any], list[list[str]]]:
+    """What three steps make of a new state; and of each exchange the step compiles to, kind and arrays."""
     setup = make_setup(config, mesh)
     state = setup.create_state()
     rng = jax.device_put(jax.random.key(1), sharding.replicated(mesh))
@@ -86,9 +112,9 @@ def fused_against_plain(mesh: Mesh) -> float:
         return distance_of_trees(jax.device_get(step(variables, rows)), jax.device_get(plain))
 
 
-def gather(data_dir: str, mesh: Mesh) -> tuple[dict[str, np.ndarray], list[str]]:
+def gather(data_dir: str, mesh: Mesh) -> tuple[dict[str, np.ndarray], list[list[str]]]:
     """A batch augmented on `mesh`, and what its devices exchange for it."""
-    config = tiny(data_dir, 1, False)
+    config = tiny(data_dir)
     random = np.random.default_rng(0)
     examples = to_devices(
         {"image": random.integers(0, 256, (50, 8, 8, 3), np.uint8), "label": np.arange(50, dtype=np.int32)},
@@ -101,25 +127,23 @@ def gather(data_dir: str, mesh: Mesh) -> tuple[dict[str, np.ndarray], list[str]]
     return jax.device_get(gathered(rows)), collectives(text)
 
 
-def collectives(text: str) -> list[str]:
-    return [name for name in COLLECTIVES if f" {name}(" in text or f" {name}-start(" in text]
+def collectives(text: str) -> list[list[str]]:
+    """Of each exchange between devices in a compiled program: its kind, then the shapes that it moves."""
+    pattern = rf"= (\(?[a-z].*?) ({'|'.join(COLLECTIVES)})(?:-start)?\("
+    return [[kind, *re.findall(r"\w+\[[\d,]*\]", shapes)] for shapes, kind in re.findall(pattern, text)]
 
 
-def main(data_dir: str) -> None:
-    devices, report = jax.devices(), []
-    for accumulation_steps, mixes in ((1, False), (2, False), (2, True)):
-        config = tiny(data_dir, accumulation_steps, mixes)
-        one, alone = train(config, Mesh(devices[:1], ("data",), axis_types=(AxisType.Auto,)))
-        eight, together = train(config, Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
+def main(data_dir: str, more: bool) -> None:
+    devices, report = jax.devices(), {}
+    for name, changes in (MORE_RUNS if more else RUNS).items():
+        one, alone = train(tiny(data_dir, **changes), Mesh(devices[:1], ("data",), axis_types=(AxisType.Auto,)))
+        eight, together = train(tiny(data_dir, **changes), Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
         apart = jax.tree.leaves_with_path(jax.tree.map(distance, eight, one))
-        report.append(
-            {
-                "accumulation_steps": accumulation_steps,
-                "collectives_of_one": alone,
-                "collectives_of_all": together,
-                "apart": {jax.tree_util.keystr(path): value for path, value in apart},
-            }
-        )
+        report[name] = {
+            "collectives_of_one": alone,
+            "collectives_of_all": together,
+            "apart": {jax.tree_util.keystr(path): value for path, value in apart},
+        }
     all_devices, one_device = (Mesh(some, ("data",), axis_types=(AxisType.Auto,)) for some in (devices, devices[:1]))
     (ours, exchanged), (alone, _) = gather(data_dir, all_devices), gather(data_dir, one_device)
     summary = {
@@ -133,4 +157,4 @@ def main(data_dir: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], more=len(sys.argv) > 2)

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.sharding import SingleDeviceSharding
 
 from mobilenet_v2.errors import CheckpointError
-from mobilenet_v2.training import checkpoint
+from mobilenet_v2.training import checkpoint, packing
 from mobilenet_v2.training.state import TrainState, abstract_state, create_state
 
 
@@ -24,7 +24,7 @@ class Small(nn.Module):
 
 def arguments() -> dict:
     sharding = SingleDeviceSharding(jax.devices()[0])
-    return {"seed": 0, "image_size": 4, "ema": True, "sharding": sharding}
+    return {"seed": 0, "image_size": 4, "ema": True, "place": lambda shapes: sharding}
 
 
 def new_state(step: int) -> TrainState:
@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_said_aloud_and_the_one_before_is_taken(
     else:
         text = (saved / "3" / "extra" / "metadata").read_text()
         name = "params/dense/kernel"
-        value = checkpoint.checksums(new_state(3))[name]
+        value = packing.crc32(packing.named_arrays(new_state(3))[name])
         assert str(value) in text
         (saved / "3" / "extra" / "metadata").write_text(text.replace(str(value), str(value ^ 1)))
     restored = restore(saved)
@@ -163,7 +163,8 @@ def test_a_state_of_any_model_is_restored_by_the_names_of_its_arrays(saved: path
     kernel = restored.state["params"]["dense"]["kernel"]
     np.testing.assert_array_equal(kernel, new_state(3).params["dense"]["kernel"])
     assert kernel.dtype == jnp.float32
-    assert checkpoint.checksums(restored.state) == checkpoint.checksums(new_state(3))
+    ours, theirs = packing.named_arrays(restored.state), packing.named_arrays(new_state(3))
+    assert {name: array.tobytes() for name, array in ours.items()} == {n: a.tobytes() for n, a in theirs.items()}
 
 
 def test_a_folder_has_steps_once_one_is_whole(saved: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -172,12 +173,3 @@ def test_a_folder_has_steps_once_one_is_whole(saved: pathlib.Path, tmp_path: pat
     for step in ("2", "3"):
         (saved / step).rename(saved / f"{step}.orbax-checkpoint-tmp")
     assert not checkpoint.has_steps(saved)
-
-
-def test_a_flipped_bit_changes_the_checksum() -> None:
-    state = new_state(1)
-    kernel = np.array(state.params["dense"]["kernel"])
-    kernel.view(np.uint32)[0, 0] ^= 1
-    flipped = state.replace(params={**state.params, "dense": {**state.params["dense"], "kernel": kernel}})
-    before, after = checkpoint.checksums(state), checkpoint.checksums(flipped)
-    assert [name for name in before if before[name] != after[name]] == ["params/dense/kernel"]

@@ -77,7 +77,7 @@ def assert_exact(data_dir: str, devices: int) -> None:
             assert 0 < expected["accuracy"] < 1
 
 
-@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_scores_are_exact_whatever_the_size_of_the_split_and_the_number_of_devices(devices: int, data_dir: str) -> None:
     program = f"from tests.training.test_evaluation import assert_exact; assert_exact({data_dir!r}, {devices})"
     flags = f"--xla_force_host_platform_device_count={devices}"

@@ -3,42 +3,17 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
-import sys
-import time
-from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from mobilenet_v2.commands import evaluate
-from mobilenet_v2.errors import DataError, DivergenceError, WorkdirError
-from mobilenet_v2.training import checkpoint, loop
+from mobilenet_v2.errors import DataError, DivergenceError, Preempted, WorkdirError
+from mobilenet_v2.training import loop
 from mobilenet_v2.training.setup import make_setup
-from mobilenet_v2.training.writers import read_rows
-
-REPOSITORY = pathlib.Path(__file__).parents[2]
-
-
-def deterministic_rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    return [row for row in read_rows(workdir / "metrics.jsonl") if row["event"] != "speed"]
-
-
-def final_state(workdir: pathlib.Path, config: ConfigDict) -> dict[str, np.ndarray]:
-    manager = checkpoint.open_manager(workdir / "checkpoints", config.train.keep_checkpoints)
-    restored = checkpoint.restore_latest(manager, make_setup(config).abstract_state())
-    manager.close()
-    assert restored is not None
-    leaves = jax.tree_util.tree_leaves_with_path(restored.state)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def assert_bit_equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
-    assert one.keys() == other.keys()
-    differing = [name for name in one if one[name].tobytes() != other[name].tobytes()]
-    assert differing == []
+from tests import run_processes
+from tests.run_directories import assert_bit_equal, deterministic_rows, saved_state, steps_taken
 
 
 def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
@@ -47,6 +22,7 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     result = loop.run(tiny_config, str(tmp_path / "run"))
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
+        ".lock",
         "config.json",
         "environment.json",
         "metrics.jsonl",
@@ -62,7 +38,7 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     assert events == [*trained, ("validation", 8), ("train", 10), ("train", 12), ("validation", 12)]
 
 
-@pytest.mark.parametrize("residence", ["host", "device"])
+@pytest.mark.parametrize("residence", ["host", pytest.param("device", marks=pytest.mark.slow)])
 def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path, residence: str) -> None:
     tiny_config.data.residence = residence
     tiny_config.train.num_steps = 120
@@ -113,7 +89,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_leaves_the_last_good_checkp
     with pytest.raises(DivergenceError, match=r"step \d+ is not finite"):
         loop.run(tiny_config, str(tmp_path / "run"))
     assert not (tmp_path / "run" / "result.json").exists()
-    kept = final_state(tmp_path / "run", tiny_config)
+    kept = saved_state(tmp_path / "run")
     assert all(np.isfinite(leaf).all() for name, leaf in kept.items() if "params" in name)
 
 
@@ -172,13 +148,12 @@ def test_saved_with_one_number_of_threads_and_workers_a_run_goes_on_with_another
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(loop.Writers, "write", interrupted_at_step_6)
-    with pytest.raises(KeyboardInterrupt, match="interrupted at step 7"):
+    with pytest.raises(Preempted, match="interrupted at step 7; the same command goes on"):
         loop.run(tiny_config, str(tmp_path / "cut"))
     monkeypatch.setattr(loop.Writers, "write", write)
     tiny_config.data.update(num_threads=after[0], num_workers=after[1])
     loop.run(tiny_config, str(tmp_path / "cut"))
-    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
-    assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
+    assert_bit_equal(tmp_path / "cut", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("residence", ["host", "device"])
@@ -204,8 +179,7 @@ def test_interrupted_between_rows_the_sums_go_on(
         loop.run(tiny_config, str(tmp_path / "cut"))
     monkeypatch.setattr(loop.Writers, "write", write)
     loop.run(tiny_config, str(tmp_path / "cut"))
-    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
-    assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
+    assert_bit_equal(tmp_path / "cut", tmp_path / "whole")
 
 
 def test_ctrl_c_saves_the_step_it_is_at_and_the_same_command_goes_on(
@@ -225,42 +199,21 @@ def test_ctrl_c_saves_the_step_it_is_at_and_the_same_command_goes_on(
     monkeypatch.setattr(loop.Writers, "write", write)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     loop.run(tiny_config, str(tmp_path / "cut"))
-    assert deterministic_rows(tmp_path / "cut") == deterministic_rows(tmp_path / "whole")
-    assert_bit_equal(final_state(tmp_path / "cut", tiny_config), final_state(tmp_path / "whole", tiny_config))
+    assert_bit_equal(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_killed_at_five_random_moments_a_run_ends_bit_equal_to_an_uninterrupted_one(
+def test_killed_twice_a_run_ends_bit_equal_to_an_uninterrupted_one(
     tiny_config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:
-    steps = 240
-    tiny_config.train.update(num_steps=steps, log_every=3, checkpoint_every=10, evaluate_every=40)
-    overrides = [f"--config.train.{name}={tiny_config.train[name]}" for name in ("num_steps", "log_every")]
-    overrides += [f"--config.train.{name}={tiny_config.train[name]}" for name in ("checkpoint_every", "evaluate_every")]
+    settings = {"num_steps": 120, "log_every": 3, "checkpoint_every": 10, "evaluate_every": 40}
+    overrides = [f"--config.train.{name}={value}" for name, value in settings.items()]
     overrides += [f"--config.data.data_dir={tiny_config.data.data_dir}"]
-
-    def start(workdir: pathlib.Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "train.py", "--config=tests/tiny.py", f"--workdir={workdir}", *overrides]
-        return subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-        )
-
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    moments = sorted(random.Random().sample(range(3, steps - 60), 5))
+    moments = sorted(random.Random().sample(range(3, 80), 2))
     for moment in moments:
-        process = start(cut)
-        while process.poll() is None:
-            rows = [row for row in read_rows(cut / "metrics.jsonl") if row["event"] == "train"]
-            if rows and rows[-1]["step"] >= moment:
-                break
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate()
-        assert process.returncode == -signal.SIGKILL, (moments, errors)
-    for workdir in (cut, whole):
-        process = start(workdir)
-        _, errors = process.communicate()
-        assert process.returncode == 0, (moments, errors)
-    assert deterministic_rows(cut) == deterministic_rows(whole), moments
-    assert_bit_equal(final_state(cut, tiny_config), final_state(whole, tiny_config))
-    results = [json.loads((workdir / "result.json").read_text()) | {"seconds": 0} for workdir in (cut, whole)]
-    assert results[0] == results[1]
+        started = run_processes.start(tmp_path / "cut", overrides)
+        run_processes.wait_for(lambda moment=moment: steps_taken(tmp_path / "cut") >= moment, started)
+        started[0].kill()
+        assert run_processes.finish(started)[0] == [-signal.SIGKILL]
+    for name in ("cut", "whole"):
+        run_processes.run(tmp_path / name, overrides)
+    assert_bit_equal(tmp_path / "cut", tmp_path / "whole")

@@ -62,7 +62,14 @@ def scored_by_hand(weights: pathlib.Path, config: ConfigDict, source: str, drop:
     return pytest.approx({"loss": losses.mean(), "accuracy": accuracy}, rel=1e-4)
 
 
-@pytest.mark.parametrize("source, preset", [("torchvision", "torchvision"), ("keras", "keras"), ("timm", "timm")])
+@pytest.mark.parametrize(
+    "source, preset",
+    [
+        ("torchvision", "torchvision"),
+        pytest.param("keras", "keras", marks=pytest.mark.slow),
+        pytest.param("timm", "timm", marks=pytest.mark.slow),
+    ],
+)
 def test_weights_are_scored_with_their_source_s_preprocessing(
     source: str, preset: str, tiny_config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import pathlib
 
 import pytest
@@ -9,6 +11,11 @@ from mobilenet_v2.errors import WorkdirError
 from mobilenet_v2.training import run_directory
 
 
+def start(workdir: pathlib.Path, config: ConfigDict) -> None:
+    with run_directory.hold(workdir):
+        run_directory.create(workdir, config)
+
+
 def test_a_new_or_empty_folder_may_be_used(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     run_directory.check(tmp_path, tiny_config)
     run_directory.check(tmp_path / "new" / "deep", tiny_config)
@@ -16,14 +23,14 @@ def test_a_new_or_empty_folder_may_be_used(tiny_config: ConfigDict, tmp_path: pa
 
 
 def test_the_config_is_read_back_as_it_was_written(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
-    run_directory.create(tmp_path / "run", tiny_config)
+    start(tmp_path / "run", tiny_config)
     assert config_lib.differences(run_directory.read_config(tmp_path / "run"), tiny_config) == []
     run_directory.check(tmp_path / "run", tiny_config)
 
 
 def test_each_start_adds_its_environment(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     for _ in range(2):
-        run_directory.create(tmp_path / "run", tiny_config)
+        start(tmp_path / "run", tiny_config)
     starts = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert len(starts) == 2
     assert {"packages", "devices", "git_commit", "command"} <= starts[0].keys()
@@ -37,15 +44,16 @@ def test_a_file_a_foreign_folder_and_another_config_are_refused(
         run_directory.check(tmp_path / "file" / "run", tiny_config)
     with pytest.raises(WorkdirError, match=r"holds files but no config\.json"):
         run_directory.check(tmp_path, tiny_config)
-    run_directory.create(tmp_path / "run", tiny_config)
+    start(tmp_path / "run", tiny_config)
     tiny_config.seed = 7
     with pytest.raises(WorkdirError, match="seed: 0 → 7"):
         run_directory.check(tmp_path / "run", tiny_config)
 
 
-def test_a_run_may_go_on_with_other_threads_workers_and_cache(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
-    run_directory.create(tmp_path / "run", tiny_config)
+def test_a_run_may_go_on_with_other_readers_and_watches(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    start(tmp_path / "run", tiny_config)
     tiny_config.data.update(num_threads=3, num_workers=5, cache="none")
+    tiny_config.parallel.update(agree_every=3, heartbeat_seconds=9, stall_minutes=0.0)
     run_directory.check(tmp_path / "run", tiny_config)
 
 
@@ -81,7 +89,31 @@ def test_a_name_that_no_folder_can_have_is_told(tiny_config: ConfigDict, tmp_pat
         run_directory.check(tmp_path / ("x" * 300), tiny_config)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: pathlib.Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(WorkdirError, match="can't be made: File exists"):
-        run_directory.create(tmp_path / "link", tiny_config)
+    with pytest.raises(WorkdirError, match="can't be used: File exists"), run_directory.hold(tmp_path / "link"):
+        pass
+
+
+def test_what_one_run_holds_another_is_refused_until_it_ends(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    with run_directory.hold(tmp_path):
+        run_directory.check(tmp_path, tiny_config)  # holding makes no run of it
+        told = rf"is in use by process {os.getpid()} on \S+; use another workdir"
+        with pytest.raises(WorkdirError, match=told), run_directory.hold(tmp_path):
+            pass
+    with run_directory.hold(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_is_one_line(number: int, tmp_path: pathlib.Path) -> None:
+    with (
+        pytest.raises(WorkdirError, match=r"can't be written .*; its checkpoints are as they were"),
+        run_directory.full_disk_told(tmp_path),
+    ):
+        raise OSError(number, os.strerror(number))
+
+
+def test_an_error_that_is_not_the_disks_passes_through(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConnectionResetError), run_directory.full_disk_told(tmp_path):
+        raise ConnectionResetError(errno.ECONNRESET, "reset")

@@ -1,4 +1,5 @@
 import os
+import types
 from typing import Any
 
 import jax
@@ -7,13 +8,12 @@ import pytest
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from configs import digits
 from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.prefetch import Prefetch
 from mobilenet_v2.training import setup as setups
 from mobilenet_v2.training import sharding
 from mobilenet_v2.training.evaluation import evaluate_state
-from mobilenet_v2.training.setup import batch_norm_groups, compiler_options, make_setup
+from mobilenet_v2.training.setup import compiler_options, make_setup
 
 
 def test_each_step_is_compiled_once_the_last_batch_and_averages_included(tiny_config: ConfigDict) -> None:
@@ -44,27 +44,39 @@ WHOLE = {"xla_cpu_multi_thread_eigen": False}
 
 @pytest.mark.parametrize("cores, devices, options", [(1, 1, {}), (2, 1, WHOLE), (2, 2, WHOLE), (8, 8, {}), (16, 1, {})])
 def test_on_two_cores_of_a_cpu_no_operation_is_split(
-    cores: int, devices: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    cores: int, devices: int, options: dict[str, Any], tiny_config: ConfigDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores), raising=False)
     mesh = Mesh(np.array(jax.devices() * devices), ("data",))
-    assert compiler_options(mesh) == options
+    assert compiler_options(mesh, tiny_config) == options
+
+
+@pytest.mark.parametrize("platform, options", [("gpu", {"xla_gpu_deterministic_ops": True}), ("tpu", {})])
+def test_a_gpu_is_told_to_repeat_itself(platform: str, options: dict[str, Any], tiny_config: ConfigDict) -> None:
+    device = types.SimpleNamespace(platform=platform)
+    mesh: Any = types.SimpleNamespace(devices=np.array([device]))
+    assert compiler_options(mesh, tiny_config) == {}
+    tiny_config.parallel.deterministic = True
+    assert compiler_options(mesh, tiny_config) == options
+    assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2  # XLA refuses an option that it does not know
 
 
 @pytest.mark.parametrize(
-    "fields, devices, groups",
+    "mode, rows, accumulation_steps, groups",
     [
-        ({}, 8, 1),
-        ({"batch_norm": "per_device"}, 8, 8),
-        ({"batch_norm": "groups", "batch_norm_group": 4}, 8, 4),
-        ({"batch_norm": "groups", "batch_norm_group": 4}, 1, 4),
+        ("global", None, 1, 1),
+        ("per_device", None, 1, 4),
+        ("per_device", None, 2, 4),
+        ("groups", 4, 1, 4),
+        ("groups", 4, 2, 2),
     ],
 )
-def test_groups_of_batch_norm_are_counted_in_a_micro_batch(fields: dict[str, Any], devices: int, groups: int) -> None:
-    config = digits.get_config()
-    config.train.update(batch_size=32, accumulation_steps=2)
-    config.parallel.update(fields)
-    assert batch_norm_groups(config, devices) == groups
+def test_batch_norm_sees_as_many_groups_as_the_config_says(
+    mode: str, rows: int | None, accumulation_steps: int, groups: int, tiny_config: ConfigDict
+) -> None:
+    tiny_config.train.update(batch_size=16, accumulation_steps=accumulation_steps)
+    tiny_config.parallel.update(batch_norm=mode, batch_norm_group=rows)
+    assert setups.batch_norm_groups(tiny_config, devices=4) == groups
 
 
 @pytest.mark.parametrize("formulation", ["lax", "shifted", "fused"])

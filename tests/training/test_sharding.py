@@ -10,12 +10,22 @@ import numpy as np
 import pytest
 
 from mobilenet_v2.training import sharding
+from tests.training import eight_devices
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def report(data_dir: str) -> dict[str, Any]:
+    return report_of(data_dir)
+
+
+@pytest.fixture(scope="module")
+def more(data_dir: str) -> dict[str, Any]:
+    return report_of(data_dir, "more")
+
+
+def report_of(*arguments: str) -> dict[str, Any]:
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -23,27 +33,57 @@ def report(data_dir: str) -> dict[str, Any]:
         "PYTHONPATH": str(ROOT),
     }
     script = pathlib.Path(__file__).with_name("eight_devices.py")
-    command = [sys.executable, "-W", "error", str(script), data_dir]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    command = [sys.executable, "-W", "error", str(script), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=560)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(params=[0, 1, 2], ids=["whole batches", "two micro-batches", "two micro-batches, mixed"])
-def run(report: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
-    assert report["devices"] == 8
-    return report["runs"][request.param]
-
-
-def test_eight_devices_train_as_one_does(run: dict[str, Any]) -> None:
+def assert_like_one(run: dict[str, Any]) -> None:
     assert len(run["apart"]) > 50
     assert {name: value for name, value in run["apart"].items() if not value < 1e-5} == {}
+    assert run["collectives_of_one"] == []
 
 
-def test_devices_exchange_sums_and_one_row_where_images_are_mixed(report: dict[str, Any]) -> None:
-    exchanged = [run["collectives_of_all"] for run in report["runs"]]
-    assert exchanged == [["all-reduce"], ["all-reduce"], ["all-reduce", "collective-permute"]]
-    assert [run["collectives_of_one"] for run in report["runs"]] == [[]] * 3
+@pytest.mark.parametrize("name", eight_devices.RUNS)
+def test_eight_devices_train_as_one_does(name: str, report: dict[str, Any]) -> None:
+    assert report["devices"] == 8
+    assert_like_one(report["runs"][name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", eight_devices.MORE_RUNS)
+def test_eight_devices_train_as_one_does_otherwise_too(name: str, more: dict[str, Any]) -> None:
+    assert_like_one(more["runs"][name])
+
+
+# Where images are mixed a device needs the row that its first is mixed with.
+@pytest.mark.parametrize(
+    "name, kinds",
+    [
+        ("global", {"all-reduce"}),
+        ("plain layers", {"all-reduce"}),
+        ("two micro-batches, mixed", {"all-reduce", "collective-permute"}),
+        ("groups of a device's rows", {"all-reduce"}),
+    ],
+)
+def test_devices_exchange_sums_and_no_activations(name: str, kinds: set[str], report: dict[str, Any]) -> None:
+    assert {kind for kind, *_ in report["runs"][name]["collectives_of_all"]} == kinds
+
+
+def test_global_batch_norm_exchanges_moments_once_forwards_once_backwards_and_all_kernels_at_once(
+    report: dict[str, Any],
+) -> None:
+    """10 batch norms; their moments are vectors, kernels have more axes."""
+    exchanged = report["runs"]["plain layers"]["collectives_of_all"]
+    with_kernels = [shapes for _, *shapes in exchanged if any("," in shape for shape in shapes)]
+    assert [sum("," in shape for shape in shapes) for shapes in with_kernels] == [11]
+    assert len(exchanged) <= 2 * 10 + 2
+
+
+def test_a_device_that_has_whole_groups_exchanges_gradients_and_running_moments_alone(report: dict[str, Any]) -> None:
+    assert len(report["runs"]["groups of a device's rows"]["collectives_of_all"]) <= 3
 
 
 def test_fused_blocks_split_over_devices_are_the_plain_layers(report: dict[str, Any]) -> None:
@@ -66,3 +106,17 @@ def test_batches_are_split_by_rows_and_the_rest_is_everywhere() -> None:
     rows = jax.device_put(np.zeros((8 * mesh.size, 3)), sharding.split_rows(mesh))
     assert [shard.data.shape for shard in rows.addressable_shards] == [(8, 3)] * mesh.size
     assert jax.device_put(np.zeros((5, 3)), sharding.replicated(mesh)).is_fully_replicated
+
+
+def test_what_is_split_is_split_along_its_largest_axis_that_the_devices_divide() -> None:
+    mesh: Any = jax.sharding.AbstractMesh((4,), ("data",))
+    shapes = {"kernel": (3, 3, 8, 16), "square": (8, 8), "vector": (12,), "odd": (3, 10), "scalar": ()}
+    state = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    places = sharding.of_state(mesh, state, "fsdp")
+    assert {name: tuple(place.spec) for name, place in places.items()} == {
+        "kernel": (None, None, None, "data"),
+        "square": (None, "data"),
+        "vector": ("data",),
+        "odd": (),
+        "scalar": (),
+    }

@@ -46,7 +46,9 @@ def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
 def first_state() -> TrainState:
     config = tiny()
     place = SingleDeviceSharding(jax.devices()[0])
-    return create_state(build_model(config.model), optimizer_of(config), seed=0, image_size=8, ema=True, sharding=place)
+    return create_state(
+        build_model(config.model), optimizer_of(config), seed=0, image_size=8, ema=True, place=lambda shapes: place
+    )
 
 
 @functools.cache

@@ -3,6 +3,9 @@
 Every version of a folder is a data set of its own, `image_folder/NAME-DIGEST`, where DIGEST is of the names, sizes and
 times of all pictures: where any of them changes, the next run prepares anew rather than read stale data. What was
 prepared before stays until you remove it.
+
+Pictures that were found readable are remembered until the folder is prepared (`verified.py`): after a stop, or where
+one had to be mended, none of them is decoded again. They are read and written again: TFDS writes all or nothing.
 """
 
 import collections
@@ -12,12 +15,13 @@ import hashlib
 import itertools
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from mobilenet_v2 import process
+from mobilenet_v2.data.builders.verified import journal, journal_path
 from mobilenet_v2.data.decode import decode
 from mobilenet_v2.data.picture_files import Listing, list_files
 from mobilenet_v2.data.picture_layout import Layout, read_layout
@@ -93,9 +97,11 @@ class ImageFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, split: str, pictures: dict[str, int]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         listing = _listing(self.builder_config)
         readable = 0
-        with listing.reader() as read:
-            for name, encoded in _checked(pictures, read, self._unreadable):
+        path = journal_path(str(self.data_dir_root), listing)
+        with listing.reader() as read, journal(path, listing) as (known, enter):
+            for name, encoded in _checked(pictures, read, self._unreadable, known):
                 readable += 1
+                enter(name)
                 key = name.encode("utf-8", "surrogateescape")
                 yield key, {"image": encoded, "label": pictures[name], "file_name": key.decode("utf-8", "replace")}
         if not readable:
@@ -108,6 +114,9 @@ class ImageFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self._unreadable:
             # Into the folder that TFDS renames once everything is written.
             pathlib.Path(self.data_dir, UNREADABLE).write_text("".join(f"{line}\n" for line in self._unreadable))
+
+    def _post_download_and_prepare_hook(self) -> None:
+        journal_path(str(self.data_dir_root), _listing(self.builder_config)).unlink(missing_ok=True)
 
 
 def left_out(builder: ImageFolder) -> list[str]:
@@ -143,17 +152,22 @@ def layout_of(config: FolderConfig) -> Layout:
     return config.layout
 
 
-def _checked(names: Iterable[str], read: Callable[[str], bytes], unreadable: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yields what can be decoded, in order, and notes the rest; threads read ahead, a few pictures each."""
+def _checked(
+    names: Iterable[str], read: Callable[[str], bytes], unreadable: list[str], known: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Yields what can be decoded, or is known to be, in order, and notes the rest; threads read ahead."""
     threads = process.cores()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         remaining = iter(names)
         waiting = collections.deque(
-            (name, pool.submit(_read_one, read, name)) for name in itertools.islice(remaining, 4 * threads)
+            (name, pool.submit(_read_one, read, name, name in known))
+            for name in itertools.islice(remaining, 4 * threads)
         )
         while waiting:
             name, future = waiting.popleft()
-            waiting.extend((later, pool.submit(_read_one, read, later)) for later in itertools.islice(remaining, 1))
+            waiting.extend(
+                (later, pool.submit(_read_one, read, later, later in known)) for later in itertools.islice(remaining, 1)
+            )
             encoded, why = future.result()
             if encoded is None:
                 unreadable.append(f"{name!r} ({why})")
@@ -161,10 +175,11 @@ def _checked(names: Iterable[str], read: Callable[[str], bytes], unreadable: lis
                 yield name, encoded
 
 
-def _read_one(read: Callable[[str], bytes], name: str) -> tuple[bytes | None, str]:
+def _read_one(read: Callable[[str], bytes], name: str, known: bool) -> tuple[bytes | None, str]:
     try:
         encoded = read(name)
-        decode(encoded)
+        if not known:
+            decode(encoded)
     except OSError as error:
         return None, error.strerror or str(error)
     except ValueError as error:

@@ -1,0 +1,120 @@
+"""One train step, compiled for some devices: what it exchanges, computes and holds. Run by `benchmarks.scaling`."""
+
+import importlib.util
+import json
+import math
+import re
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+from ml_collections import ConfigDict
+
+from mobilenet_v2.config import validate, validate_topology
+from mobilenet_v2.errors import ConfigError, UserError
+from mobilenet_v2.models.build import build_model
+from mobilenet_v2.models.over_devices import BATCH_AXIS
+from mobilenet_v2.training import sharding
+from mobilenet_v2.training.optimizer import make_optimizer, make_schedule
+from mobilenet_v2.training.setup import compiler_options, jit_steps, state_arguments
+from mobilenet_v2.training.state import abstract_state, create_state
+
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+_BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1, "u8": 1, "s8": 1}
+_STEPS = 20
+
+
+def collectives(text: str) -> list[dict[str, Any]]:
+    """Of each exchange in a compiled program, in its order: kind, number of arrays, and bytes together."""
+    found = re.findall(rf"= (\(?[a-z].*?) ({'|'.join(KINDS)})(?:-start)?\(", text)
+    shapes = [(kind, re.findall(r"\b(\w+)\[([\d,]*)\]", arrays)) for arrays, kind in found]
+    return [
+        {
+            "kind": kind,
+            "arrays": len(arrays),
+            "bytes": sum(_BYTES[dtype] * math.prod(map(int, filter(None, size.split(",")))) for dtype, size in arrays),
+        }
+        for kind, arrays in shapes
+    ]
+
+
+def cost(path: str, devices: int, batch_norm: str, scaling: str, measure: bool) -> dict[str, Any]:
+    """See `benchmarks.scaling`.
+
+    Raises:
+      ConfigError: if the config is wrong, or there are too few devices.
+    """
+    if len(jax.devices()) < devices:
+        raise ConfigError(f"--devices has {devices}, must be at most {len(jax.devices())}, the devices that there are")
+    config = _config(path, devices, batch_norm, scaling)
+    mesh = Mesh(np.array(jax.devices()[:devices]), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+    model = build_model(config.model)
+    optimizer = make_optimizer(config, make_schedule(config, 1000, 100.0))
+    state = abstract_state(model, optimizer, **state_arguments(config, mesh))
+    places = jax.tree.map(lambda leaf: leaf.sharding, state)
+    train: Any = jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config), places)[0]
+    batch, key = random_batch(config), jax.random.key(0)
+    step = train.lower(state, batch, key).compile()
+    analysis, memory = step.cost_analysis(), step.memory_analysis()
+    result = {
+        "batch": config.train.batch_size,
+        "collectives": collectives(step.as_text()),
+        "flops_per_device": analysis["flops"],
+        "bytes_accessed_per_device": analysis["bytes accessed"],
+        "temporary_bytes_per_device": memory.temp_size_in_bytes,
+        "device": jax.devices()[0].device_kind,
+    }
+    if measure:
+        begun = create_state(model, optimizer, **state_arguments(config, mesh))
+        rows = jax.device_put(batch, sharding.split_rows(mesh))
+        placed_key = jax.device_put(key, sharding.replicated(mesh))
+        result["images_per_second"] = config.train.batch_size / _seconds(step, begun, rows, placed_key)
+    return result
+
+
+def _config(path: str, devices: int, batch_norm: str, scaling: str) -> ConfigDict:
+    specification = importlib.util.spec_from_file_location("config_of_benchmark", path)
+    if specification is None or specification.loader is None:
+        raise ConfigError(f"--config is {path!r}, must be a Python file that defines get_config()")
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+    except OSError as error:
+        raise ConfigError(f"--config is {path!r}, which can't be read: {error.strerror}") from error
+    config = module.get_config()
+    if scaling == "weak":
+        config.train.batch_size *= devices
+    config.model.formulation = "lax"
+    config.parallel.batch_norm = batch_norm
+    validate(config)
+    validate_topology(config, devices, 1)
+    return config
+
+
+def random_batch(config: ConfigDict) -> dict[str, np.ndarray]:
+    """Noise, in the shapes that the config's batches have."""
+    rows, size = config.train.batch_size, config.augment.image_size or config.data.image_size
+    image = np.random.default_rng(0).integers(0, 256, (rows, size, size, config.data.channels), np.uint8)
+    return {"image": image, "label": np.zeros(rows, np.int32), "mask": np.ones(rows, np.float32)}
+
+
+def _seconds(step: Any, state: Any, batch: Any, key: Any) -> float:
+    """The median of some steps, after one that warms up."""
+    seconds = []
+    for _ in range(_STEPS + 1):
+        begin = time.perf_counter()
+        state, metrics = step(state, batch, key)
+        jax.block_until_ready(metrics)
+        seconds.append(time.perf_counter() - begin)
+    return float(np.median(seconds[1:]))
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(cost(*json.loads(sys.argv[1]))))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,75 @@
+"""Signals end a run between two steps, with everything saved: all of its processes at the same step.
+
+SIGINT is a person's; SIGTERM and SIGUSR1 are what schedulers send before they take a machine back. The latter end the
+command with status 75, upon which a launcher starts it again.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from mobilenet_v2.errors import Preempted
+from mobilenet_v2.training.processes import agreed
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """What this process was told, and what all of them make of it."""
+
+    def __init__(self, agree_every: int):
+        self._agree_every = agree_every
+        self.told = 0  # a signal's number, or 0
+
+    def at(self, step: int) -> int:
+        """The signal upon which all processes stop after `step`, or 0; each calls it for every step.
+
+        A process that is alone knows at once. Several ask each other every `agree_every` steps, because each time all
+        wait for the slowest.
+        """
+        if jax.process_count() == 1:
+            return self.told
+        if step % self._agree_every:
+            return 0
+        return int(np.max(multihost_utils.process_allgather(np.asarray(self.told))))
+
+
+def stopped(number: int, step: int) -> BaseException:
+    """What ends a run that was told to stop and is saved at `step`."""
+    text = f"interrupted at step {step}; the same command goes on from there"
+    return agreed(KeyboardInterrupt(text) if number == signal.SIGINT else Preempted(text))
+
+
+@contextlib.contextmanager
+def stop_request(agree_every: int = 1) -> Iterator[StopRequest]:
+    """Yields what the first signal sets; a second SIGINT raises `KeyboardInterrupt` at once.
+
+    Schedulers repeat themselves, so that another SIGTERM changes nothing. Python's own handler of SIGINT raises
+    wherever it happens to be, in a callback of JAX's too, where the exception is dropped and the run goes on.
+    """
+    request = StopRequest(agree_every)
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if request.told and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not request.told:
+            request.told = number
+            again = "; once more to stop at once" if number == signal.SIGINT else ""
+            os.write(2, f"\nstops after this step, with a checkpoint{again}\n".encode())
+
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # only the main thread may handle signals
+        return
+    previous = {number: signal.signal(number, take) for number in _SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

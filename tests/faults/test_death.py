@@ -1,0 +1,129 @@
+"""Processes that are killed, told to stop, or fail; the run is started again and must end as if nothing had been."""
+
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests import run_processes
+from tests.run_directories import assert_bit_equal, steps_taken
+
+pytestmark = pytest.mark.faults
+
+
+def saves(workdir: pathlib.Path) -> bool:
+    return any(workdir.glob("checkpoints/*.orbax-checkpoint-tmp"))
+
+
+@pytest.mark.parametrize("case", range(20))
+def test_killed_at_any_moment_a_run_ends_as_if_it_had_not_been(
+    case: int, overrides: list[str], whole: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    draw = random.Random()
+    moment, delay = draw.randrange(0, 150), draw.uniform(0, 0.02)
+    started = run_processes.start(tmp_path / "cut", overrides)
+    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= moment, started)
+    if case % 2:  # in the middle of a save
+        run_processes.wait_for(lambda: saves(tmp_path / "cut"), started)
+    time.sleep(delay)
+    started[0].kill()
+    assert run_processes.finish(started)[0] == [-signal.SIGKILL], (moment, delay)
+    run_processes.run(tmp_path / "cut", overrides)
+    assert_bit_equal(tmp_path / "cut", whole)
+
+
+@pytest.mark.parametrize("case", range(6))
+def test_told_to_stop_a_run_saves_and_asks_to_be_started_again(
+    case: int, overrides: list[str], whole: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    number = signal.SIGTERM if case else signal.SIGUSR1
+    moment = random.Random().randrange(1, 120)
+    started = run_processes.start(tmp_path / "cut", overrides)
+    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= moment, started)
+    started[0].send_signal(number)
+    statuses, _, errors = run_processes.finish(started)
+    assert statuses == [75], errors
+    assert "the same command goes on from there" in errors[0]
+    run_processes.run(tmp_path / "cut", overrides)
+    assert_bit_equal(tmp_path / "cut", whole)
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_one_of_two_told_to_stop_both_save_the_same_step(
+    told: int, overrides: list[str], whole_of_two: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    started = run_processes.start(tmp_path / "cut", overrides, processes=2)
+    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= 20, started)
+    started[told].send_signal(signal.SIGTERM)
+    statuses, _, errors = run_processes.finish(started)
+    assert statuses == [75, 75], errors
+    run_processes.run(tmp_path / "cut", overrides, processes=2)
+    assert_bit_equal(tmp_path / "cut", whole_of_two)
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_one_of_two_killed_the_other_ends_soon_and_both_go_on_when_started_again(
+    case: int, overrides: list[str], whole_of_two: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    killed = case % 2
+    moment = random.Random().randrange(1, 120)
+    started = run_processes.start(tmp_path / "cut", overrides, processes=2)
+    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= moment, started)
+    started[killed].kill()
+    begin = time.monotonic()
+    statuses, _, errors = run_processes.finish(started)
+    # Heartbeats of 10 seconds, and what an overloaded machine adds.
+    assert time.monotonic() - begin < 40
+    assert statuses[killed] == -signal.SIGKILL
+    assert statuses[1 - killed] not in (0, 2, 75)
+    assert "another process ended before" in errors[1 - killed] or "distributed service" in errors[1 - killed]
+    run_processes.run(tmp_path / "cut", overrides, processes=2)
+    assert_bit_equal(tmp_path / "cut", whole_of_two)
+
+
+FAILS_IN_THE_SECOND = """
+import sys
+import jax, train
+from mobilenet_v2 import process
+from mobilenet_v2.training import loop
+
+enter = loop.Ledger.enter
+
+def enter_or_fail(self, step, sums):
+    if step == 50 and jax.process_index() == 1:
+        raise OSError("the network file system is gone")
+    enter(self, step, sums)
+
+loop.Ledger.enter = enter_or_fail
+sys.exit(process.execute(train.main, sys.argv))
+"""
+
+
+def test_an_exception_in_one_of_two_ends_both_and_both_go_on_when_started_again(
+    overrides: list[str], whole_of_two: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    place = [f"--coordinator=127.0.0.1:{run_processes.free_port()}", "--num_processes=2"]
+    command = [sys.executable, "-c", FAILS_IN_THE_SECOND, "--config=tests/tiny.py", f"--workdir={tmp_path / 'cut'}"]
+    begin = time.monotonic()
+    statuses, _, errors = run_processes.finish(
+        [
+            subprocess.Popen(
+                [*command, *overrides, *place, f"--process_id={index}"],
+                cwd=run_processes.REPOSITORY,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for index in range(2)
+        ]
+    )
+    assert time.monotonic() - begin < 120
+    assert statuses[1] == 1
+    assert "OSError: the network file system is gone" in errors[1]
+    assert statuses[0] not in (0, 2, 75)
+    run_processes.run(tmp_path / "cut", overrides, processes=2)
+    assert_bit_equal(tmp_path / "cut", whole_of_two)
