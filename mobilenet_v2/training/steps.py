@@ -6,6 +6,7 @@ norm, as black images, because a masked mean would cost every step something for
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from mobilenet_v2.training.state import TrainState
 
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
+Gather = Callable[[Any], Any]
 
 
 def train_step(
@@ -33,6 +35,7 @@ def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     config: ConfigDict,
+    gather: Gather = lambda tree: tree,
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on one global batch.
 
@@ -42,6 +45,10 @@ def train_step(
 
     Of what `config.train.frozen` names there are no gradients: it keeps its bits, and so do its averages.
 
+    `gather` makes whole what is split over devices, see `sharding.gathered`: parameters, before anything is computed
+    with them, and gradients, of which each device then takes its part. Left alone, XLA would split the network by
+    channels where kernels are, and devices would exchange activations.
+
     A step whose loss, gradient or result is not finite changes nothing but the step count; `nonfinite` says so.
 
     Returns:
@@ -50,7 +57,9 @@ def train_step(
     """
     rng = jax.random.fold_in(rng, state.step)
     batch = mixing.with_mixture(batch, rng, config.augment)
-    gradients, batch_stats, sums = _accumulate(state, batch, rng, model, config)
+    whole = state.replace(params=gather(state.params))
+    gradients, batch_stats, sums = _accumulate(whole, batch, rng, model, config)
+    gradients = gather(gradients)
     before = trained(state.params, config.train.frozen)
     updates, opt_state = optimizer.update(gradients, state.opt_state, before)
     after: Any = optax.apply_updates(before, updates)
@@ -73,9 +82,16 @@ def train_step(
     return new.replace(step=state.step + 1), metrics
 
 
-def eval_step(variables: dict[str, Any], batch: Batch, *, model: nn.Module, config: ConfigDict) -> Metrics:
-    """Sums over one global batch, with running statistics and without label smoothing."""
-    logits = model.apply(variables, normalize(batch["image"], config), train=False)
+def eval_step(
+    variables: dict[str, Any],
+    batch: Batch,
+    *,
+    model: nn.Module,
+    config: ConfigDict,
+    gather: Gather = lambda tree: tree,
+) -> Metrics:
+    """Sums over one global batch, with running statistics and without label smoothing; `gather` as in `train_step`."""
+    logits = model.apply(gather(variables), normalize(batch["image"], config), train=False)
     return example_sums(jnp.asarray(logits), batch["label"], batch["mask"])
 
 
