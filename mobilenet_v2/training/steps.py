@@ -24,6 +24,9 @@ from mobilenet_v2.training.state import TrainState
 
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
+# Makes whole what is split over devices, see `sharding.gathered`: parameters, before anything is computed with them, and
+# gradients, of which each device then takes its part. Left alone, XLA would split the network by channels where kernels
+# are split so, and devices would exchange activations.
 Gather = Callable[[Any], Any]
 
 
@@ -44,10 +47,6 @@ def train_step(
     much as it would uncut.
 
     Of what `config.train.frozen` names there are no gradients: it keeps its bits, and so do its averages.
-
-    `gather` makes whole what is split over devices, see `sharding.gathered`: parameters, before anything is computed
-    with them, and gradients, of which each device then takes its part. Left alone, XLA would split the network by
-    channels where kernels are, and devices would exchange activations.
 
     A step whose loss, gradient or result is not finite changes nothing but the step count; `nonfinite` says so.
 
@@ -90,7 +89,7 @@ def eval_step(
     config: ConfigDict,
     gather: Gather = lambda tree: tree,
 ) -> Metrics:
-    """Sums over one global batch, with running statistics and without label smoothing; `gather` as in `train_step`."""
+    """Sums over one global batch, with running statistics and without label smoothing."""
     logits = model.apply(gather(variables), normalize(batch["image"], config), train=False)
     return example_sums(jnp.asarray(logits), batch["label"], batch["mask"])
 
