@@ -24,9 +24,9 @@ from mobilenet_v2.training.state import TrainState
 
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
-# Makes whole what is split over devices, see `sharding.gathered`: parameters, before anything is computed with them, and
-# gradients, of which each device then takes its part. Left alone, XLA would split the network by channels where kernels
-# are split so, and devices would exchange activations.
+# Makes whole what is split over devices, see `sharding.gathered`: parameters, before anything is computed with them,
+# and gradients, of which each device then takes its part. Left alone, XLA would split the network by channels where
+# kernels are split so, and devices would exchange activations.
 Gather = Callable[[Any], Any]
 
 
