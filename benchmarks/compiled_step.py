@@ -27,17 +27,18 @@ _BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2,
 _STEPS = 20
 
 
-def collectives(text: str) -> list[dict[str, Any]]:
-    """Of each exchange in a compiled program, in its order: kind, number of arrays, and bytes together."""
-    found = re.findall(rf"= (\(?[a-z].*?) ({'|'.join(KINDS)})(?:-start)?\(", text)
-    shapes = [(kind, re.findall(r"\b(\w+)\[([\d,]*)\]", arrays)) for arrays, kind in found]
+def collectives(text: str, micro_batches: int = 1) -> list[dict[str, Any]]:
+    """Of each exchange in a compiled program, in its order: kind, number of arrays, bytes together, times in a step."""
+    found = re.findall(rf"= (\(?[a-z].*?) ({'|'.join(KINDS)})(?:-start)?\((.*)", text)
+    shapes = [(kind, re.findall(r"\b(\w+)\[([\d,]*)\]", arrays), rest) for arrays, kind, rest in found]
     return [
         {
             "kind": kind,
             "arrays": len(arrays),
             "bytes": sum(_BYTES[dtype] * math.prod(map(int, filter(None, size.split(",")))) for dtype, size in arrays),
+            "times": micro_batches if "/while/body/" in rest else 1,
         }
-        for kind, arrays in shapes
+        for kind, arrays, rest in shapes
     ]
 
 
@@ -59,11 +60,13 @@ def cost(path: str, devices: int, batch_norm: str, scaling: str, measure: bool) 
     batch, key = random_batch(config), jax.random.key(0)
     step = train.lower(state, batch, key).compile()
     analysis, memory = step.cost_analysis(), step.memory_analysis()
+    # XLA counts the body of a loop once. All but the optimizer's few operations lie in that over micro-batches.
+    micro_batches = config.train.accumulation_steps
     result = {
         "batch": config.train.batch_size,
-        "collectives": collectives(step.as_text()),
-        "flops_per_device": analysis["flops"],
-        "bytes_accessed_per_device": analysis["bytes accessed"],
+        "collectives": collectives(step.as_text(), micro_batches),
+        "flops_per_device": analysis["flops"] * micro_batches,
+        "bytes_accessed_per_device": analysis["bytes accessed"] * micro_batches,
         "temporary_bytes_per_device": memory.temp_size_in_bytes,
         "device": jax.devices()[0].device_kind,
     }

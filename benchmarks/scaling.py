@@ -46,18 +46,23 @@ HARDWARE = {
 
 
 def exchange_seconds(collectives: list[dict[str, Any]], devices: int, hardware: Hardware) -> float:
-    """What all-reduces of so many bytes take, one after the other, each by a ring or by a tree, whichever is faster.
+    """What exchanges of so many bytes take, one after the other, each by a ring or by a tree, whichever is faster.
 
-    A ring of n takes 2 (n − 1) turns, in each of which a device sends bytes / n; a tree twice its depth, ⌈log₂ n⌉, with
-    all bytes in each.
+    An all-reduce in a ring of n takes 2 (n − 1) turns, in each of which a device sends bytes / n; in a tree twice its
+    depth, ⌈log₂ n⌉, with all bytes in each. Other kinds go round the ring once, with the bytes of the whole array, of
+    which a reduce-scatter leaves a device the n-th part.
     """
 
     def turns(number: int, sent: float) -> float:
         return number * (hardware.latency + sent / hardware.bandwidth)
 
-    depth = math.ceil(math.log2(devices))
-    sizes = [one["bytes"] for one in collectives]
-    return sum(min(turns(2 * (devices - 1), size / devices), turns(2 * depth, size)) for size in sizes)
+    def seconds(kind: str, size: float) -> float:
+        if kind != "all-reduce":
+            whole = size * devices if kind == "reduce-scatter" else size
+            return turns(devices - 1, whole / devices)
+        return min(turns(2 * (devices - 1), size / devices), turns(2 * math.ceil(math.log2(devices)), size))
+
+    return sum(one["times"] * seconds(one["kind"], one["bytes"]) for one in collectives)
 
 
 def predict(costs: dict[int, dict[str, Any]], hardware: Hardware, utilisation: float) -> dict[int, dict[str, float]]:
@@ -87,8 +92,9 @@ def compiled(path: str, devices: int, batch_norm: str, scaling: str, measure: bo
 
 def describe(devices: int, cost: dict[str, Any], step: dict[str, float] | None) -> str:
     """A line of the table."""
-    bytes_exchanged = sum(one["bytes"] for one in cost["collectives"])
-    line = f"{devices:4d} {cost['batch']:6d} {len(cost['collectives']):6d} {bytes_exchanged / 1e6:9.2f}"
+    bytes_exchanged = sum(one["times"] * one["bytes"] for one in cost["collectives"])
+    number = sum(one["times"] for one in cost["collectives"])
+    line = f"{devices:4d} {cost['batch']:6d} {number:6d} {bytes_exchanged / 1e6:9.2f}"
     line += f" {cost['flops_per_device'] / 1e9:10.1f}"
     if step is not None:
         line += f" {step['compute_ms']:10.2f} {step['exchange_ms']:11.2f} {step['efficiency']:10.1%}"

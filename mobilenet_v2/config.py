@@ -44,13 +44,19 @@ def check_fields(config: ConfigDict) -> None:
 
 
 def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:
-    """Checks that every device gets the same number of rows of every (micro-)batch.
+    """Checks that every device gets the same number of rows of every (micro-)batch, and two for statistics of its own.
 
     Raises:
       ConfigError: if it would not, with the nearest batch sizes that would do.
     """
     rows = device_count * config.train.accumulation_steps
     batch_size = config.train.batch_size
+    if config.parallel.batch_norm == "per_device" and batch_size == rows:
+        raise ConfigError(
+            f"config.train.batch_size is {batch_size}, must be at least {2 * rows} where config.parallel.batch_norm is "
+            f"'per_device': {device_count} devices with at least 2 rows of each of {config.train.accumulation_steps} "
+            "micro-batches"
+        )
     if batch_size % rows == 0:
         return
     below, above = batch_size // rows * rows, -(-batch_size // rows) * rows

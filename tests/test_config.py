@@ -98,6 +98,15 @@ def test_batches_that_do_not_split_evenly_get_the_nearest_that_do(
         config_lib.validate_topology(config, devices, 1)
 
 
+@pytest.mark.parametrize("devices, accumulation", [(32, 1), (8, 4)])
+def test_a_device_with_statistics_of_its_own_has_two_rows_or_more(devices: int, accumulation: int) -> None:
+    config = changed("parallel.batch_norm", "per_device")
+    config.train.accumulation_steps = accumulation
+    config_lib.validate_topology(config, devices // 2, 1)
+    with pytest.raises(ConfigError, match=rf"batch_size is 32, must be at least 64 .*'per_device': {devices} devices"):
+        config_lib.validate_topology(config, devices, 1)
+
+
 def test_there_may_be_more_logits_than_labels_but_not_fewer() -> None:
     config = digits.get_config()
     config_lib.validate_classes(config, 10)

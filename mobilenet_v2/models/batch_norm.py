@@ -34,7 +34,9 @@ class GroupedBatchNorm(nn.BatchNorm):
 
     In training the batch is cut into groups of rows that follow each other, each group is normalised by its own
     moments, and the running ones move by the mean of these over the groups. Where the number of groups is a multiple
-    of the devices that the rows are split over, jit has nothing to exchange for it. Variables are `nn.BatchNorm`'s.
+    of the devices that the rows are split over, jit has nothing to exchange for it; where a group lies on several, each
+    row's means alone. For that x keeps its shape: cut into groups that don't fit the devices, all of it would be
+    gathered on every one. Variables are `nn.BatchNorm`'s.
 
     Attributes:
       groups: how many.
@@ -55,24 +57,35 @@ class GroupedBatchNorm(nn.BatchNorm):
             return super().__call__(x, use_running_average, **arguments)
         if x.shape[0] % self.groups:
             raise ValueError(f"a batch of {x.shape[0]} rows can't be cut into {self.groups} groups")
-        grouped = x.reshape(self.groups, -1, *x.shape[1:])
-        grouped = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
-        mean, variance = self._moments(grouped)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        mean, variance = self._moments(wide)
         factor = unbiased_factor(x.size // x.shape[-1] // self.groups) if self.unbiased else 1.0
         for name, moment in {"mean": mean, "var": variance * factor}.items():
-            old, new = self.get_variable("batch_stats", name), jnp.mean(moment, range(moment.ndim - 1))
+            old, new = self.get_variable("batch_stats", name), jnp.mean(moment, axis=0)
             self.put_variable("batch_stats", name, self.momentum * old + (1 - self.momentum) * new)
         gain = lax.rsqrt(variance + self.epsilon) * self.get_variable("params", "scale")
-        y = (grouped - mean) * gain + self.get_variable("params", "bias")
-        return y.reshape(x.shape).astype(self.dtype or x.dtype)
+        y = (wide - _of_rows(mean, wide)) * _of_rows(gain, wide) + self.get_variable("params", "bias")
+        return y.astype(self.dtype or x.dtype)
 
-    def _moments(self, grouped: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and biased variance of each group, [G, 1, …, C]."""
-        axes = range(1, grouped.ndim - 1)
-        mean = jnp.mean(grouped, axes, keepdims=True)
+    def _moments(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and biased variance of each group, [G, C]."""
+        mean = _group_means(x, self.groups)
         if self.use_fast_variance:
-            return mean, jnp.maximum(jnp.mean(lax.square(grouped), axes, keepdims=True) - lax.square(mean), 0)
-        return mean, jnp.mean(lax.square(grouped - mean), axes, keepdims=True)
+            return mean, jnp.maximum(_group_means(lax.square(x), self.groups) - lax.square(mean), 0)
+        return mean, _group_means(lax.square(x - _of_rows(mean, x)), self.groups)
+
+
+def _group_means(x: jax.Array, groups: int) -> jax.Array:
+    """Of [B, …, C] the mean of each group of rows: [G, C]."""
+    row_means_BxC = jnp.mean(x, range(1, x.ndim - 1))
+    return jnp.mean(row_means_BxC.reshape(groups, -1, x.shape[-1]), axis=1)
+
+
+def _of_rows(values_GxC: jax.Array, x: jax.Array) -> jax.Array:
+    """What each row of x has of its group: [B, 1, …, C]."""
+    groups, channels = values_GxC.shape
+    rows = jnp.broadcast_to(values_GxC[:, None], (groups, x.shape[0] // groups, channels))
+    return rows.reshape(x.shape[0], *(1,) * (x.ndim - 2), channels)
 
 
 def unbiased_factor(count: int) -> float:

@@ -22,7 +22,7 @@ from mobilenet_v2.training import sharding
 from mobilenet_v2.training.frozen import frozen_in_network
 from mobilenet_v2.training.optimizer import make_optimizer, make_schedule
 from mobilenet_v2.training.state import TrainState, abstract_state, create_state
-from mobilenet_v2.training.steps import eval_step, train_step
+from mobilenet_v2.training.steps import Gather, eval_step, train_step
 from mobilenet_v2.weights.arrays import Arrays
 
 
@@ -138,7 +138,13 @@ def jit_steps(
         batch_norm_groups=batch_norm_groups(config, mesh.size),
         frozen=frozen_in_network(config.train),
     )
-    train = functools.partial(within(mesh, train_step), model=training_model, optimizer=optimizer, config=config)
+    train = functools.partial(
+        within(mesh, train_step),
+        model=training_model,
+        optimizer=optimizer,
+        config=config,
+        gather=_gather(config, mesh),
+    )
     jitted = jax.jit(
         train,
         in_shardings=(places, rows, everywhere),
@@ -156,8 +162,13 @@ def jit_eval_step(
     """`steps.eval_step` of this network, with the preprocessing of `config.data`; `places` are the variables'."""
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
     places = everywhere if places is None else places
-    evaluate = functools.partial(within(mesh, eval_step), model=model, config=config)
+    evaluate = functools.partial(within(mesh, eval_step), model=model, config=config, gather=_gather(config, mesh))
     return jax.jit(evaluate, in_shardings=(places, rows), out_shardings=everywhere, compiler_options=options)
+
+
+def _gather(config: ConfigDict, mesh: Mesh) -> Gather:
+    """What makes arrays whole that `config.parallel.parameters` has split."""
+    return functools.partial(sharding.gathered, mesh) if config.parallel.parameters == "fsdp" else lambda tree: tree
 
 
 def batch_norm_groups(config: ConfigDict, devices: int) -> int:

@@ -6,6 +6,7 @@ norm, as black images, because a masked mean would cost every step something for
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,6 +24,10 @@ from mobilenet_v2.training.state import TrainState
 
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
+# Makes whole what is split over devices, see `sharding.gathered`: parameters, before anything is computed with them,
+# and gradients, of which each device then takes its part. Left alone, XLA would split the network by channels where
+# kernels are split so, and devices would exchange activations.
+Gather = Callable[[Any], Any]
 
 
 def train_step(
@@ -33,6 +38,7 @@ def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     config: ConfigDict,
+    gather: Gather = lambda tree: tree,
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on one global batch.
 
@@ -50,7 +56,9 @@ def train_step(
     """
     rng = jax.random.fold_in(rng, state.step)
     batch = mixing.with_mixture(batch, rng, config.augment)
-    gradients, batch_stats, sums = _accumulate(state, batch, rng, model, config)
+    whole = state.replace(params=gather(state.params))
+    gradients, batch_stats, sums = _accumulate(whole, batch, rng, model, config)
+    gradients = gather(gradients)
     before = trained(state.params, config.train.frozen)
     updates, opt_state = optimizer.update(gradients, state.opt_state, before)
     after: Any = optax.apply_updates(before, updates)
@@ -73,9 +81,16 @@ def train_step(
     return new.replace(step=state.step + 1), metrics
 
 
-def eval_step(variables: dict[str, Any], batch: Batch, *, model: nn.Module, config: ConfigDict) -> Metrics:
+def eval_step(
+    variables: dict[str, Any],
+    batch: Batch,
+    *,
+    model: nn.Module,
+    config: ConfigDict,
+    gather: Gather = lambda tree: tree,
+) -> Metrics:
     """Sums over one global batch, with running statistics and without label smoothing."""
-    logits = model.apply(variables, normalize(batch["image"], config), train=False)
+    logits = model.apply(gather(variables), normalize(batch["image"], config), train=False)
     return example_sums(jnp.asarray(logits), batch["label"], batch["mask"])
 
 

@@ -1,4 +1,5 @@
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -14,26 +15,31 @@ def scaling(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=250)
 
 
-def test_an_exchange_is_told_by_kind_number_and_bytes_of_its_arrays() -> None:
+def test_an_exchange_is_told_by_kind_number_and_bytes_of_its_arrays_and_how_often_a_step_has_it() -> None:
     text = """
-      %a = f32[8]{0} all-reduce(%x), replica_groups={{0,1}}
+      %a = f32[8]{0} all-reduce(%x), replica_groups={{0,1}}, metadata={op_name="jit(step)/while/body/sum"}
       ROOT %b = (f32[3,3,8]{2,1,0}, /*index=1*/bf16[], s32[4]{0}) all-reduce-start(%y, %z), to_apply=%add
       %c = f32[2,16]{1,0} all-gather(%w), dimensions={0}
       %d = f32[8]{0} add(%a, %a)
     """
-    assert collectives(text) == [
-        {"kind": "all-reduce", "arrays": 1, "bytes": 32},
-        {"kind": "all-reduce", "arrays": 3, "bytes": 288 + 2 + 16},
-        {"kind": "all-gather", "arrays": 1, "bytes": 128},
+    assert collectives(text, micro_batches=4) == [
+        {"kind": "all-reduce", "arrays": 1, "bytes": 32, "times": 4},
+        {"kind": "all-reduce", "arrays": 3, "bytes": 288 + 2 + 16, "times": 1},
+        {"kind": "all-gather", "arrays": 1, "bytes": 128, "times": 1},
     ]
 
 
 def test_large_arrays_go_round_a_ring_and_small_ones_through_a_tree() -> None:
     hardware = Hardware(flops=1.0, bandwidth=100.0, latency=0.5)
-    assert exchange_seconds([{"bytes": 8000}], 8, hardware) == pytest.approx(14 * (0.5 + 1000 / 100))
-    assert exchange_seconds([{"bytes": 8}], 8, hardware) == pytest.approx(6 * (0.5 + 8 / 100))
-    assert exchange_seconds([{"bytes": 8}, {"bytes": 8}], 8, hardware) == pytest.approx(12 * (0.5 + 8 / 100))
-    assert exchange_seconds([{"bytes": 800}], 1, hardware) == 0
+
+    def seconds(size: int, devices: int, kind: str = "all-reduce", times: int = 1) -> float:
+        return exchange_seconds([{"kind": kind, "bytes": size, "times": times}], devices, hardware)
+
+    assert seconds(8000, 8) == pytest.approx(14 * (0.5 + 1000 / 100))
+    assert seconds(8, 8) == pytest.approx(6 * (0.5 + 8 / 100))
+    assert seconds(8, 8, times=2) == pytest.approx(12 * (0.5 + 8 / 100))
+    assert seconds(8000, 8, "all-gather") == seconds(1000, 8, "reduce-scatter") == pytest.approx(7 * (0.5 + 1000 / 100))
+    assert seconds(800, 1) == 0
 
 
 def test_without_exchanges_efficiency_is_1() -> None:
@@ -50,6 +56,22 @@ def test_two_devices_share_the_work_and_exchange_gradients() -> None:
     assert sum(exchange["bytes"] for exchange in two["collectives"]) > 4 * 2_010  # the network's parameters
     assert two["flops_per_device"] == pytest.approx(one["flops_per_device"] / 2, rel=0.1)
     assert one["batch"] == two["batch"] == 16
+
+
+def test_micro_batches_cost_as_much_as_the_batch_and_exchange_again_each(tmp_path: pathlib.Path) -> None:
+    lines = ["from tests import tiny", "def get_config():", "    config = tiny.get_config()"]
+    lines += ["    config.train.accumulation_steps = 4", "    return config"]
+    (tmp_path / "micro.py").write_text("\n".join(lines))
+    costs = []
+    for config in ("tests/tiny.py", str(tmp_path / "micro.py")):
+        done = scaling(f"--config={config}", "--devices=2", "--scaling=strong")
+        assert done.returncode == 0, done.stderr
+        costs.append(json.loads(done.stdout.splitlines()[-1])["results"]["global_strong"]["2"])
+    whole, cut = costs
+    assert cut["flops_per_device"] == pytest.approx(whole["flops_per_device"], rel=0.1)
+    times = [exchange["times"] for exchange in cut["collectives"]]
+    assert set(times) == {1, 4}
+    assert times.count(4) >= len(whole["collectives"]) - 1
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,12 @@ MORE_RUNS: dict[str, dict[str, Any]] = {
     "two micro-batches": {"train.accumulation_steps": 2},
     "groups of half a device's rows": {"parallel.batch_norm": "groups", "parallel.batch_norm_group": 2},
     "groups of two devices' rows": {"parallel.batch_norm": "groups", "parallel.batch_norm_group": 8},
+    # Of 6 rows each.
+    "groups across devices": {
+        "parallel.batch_norm": "groups",
+        "parallel.batch_norm_group": 16,
+        "train.batch_size": 48,
+    },
     "groups, two micro-batches": {
         "parallel.batch_norm": "groups",
         "parallel.batch_norm_group": 2,
@@ -61,13 +67,13 @@ def tiny(data_dir: str, **changes: Any) -> ConfigDict:
     return config
 
 
-def batches() -> list[dict[str, np.ndarray]]:
+def batches(rows: int) -> list[dict[str, np.ndarray]]:
     random = np.random.default_rng(0)
     return [
         {
-            "image": random.integers(0, 256, (32, 8, 8, 3), np.uint8),
-            "label": random.integers(0, 10, 32).astype(np.int32),
-            "mask": (random.random(32) > 0.1).astype(np.float32),
+            "image": random.integers(0, 256, (rows, 8, 8, 3), np.uint8),
+            "label": random.integers(0, 10, rows).astype(np.int32),
+            "mask": (random.random(rows) > 0.1).astype(np.float32),
         }
         for _ in range(3)
     ]
@@ -78,7 +84,7 @@ def train(config: ConfigDict, mesh: Mesh) -> tuple[dict[str, Any], list[list[str
     setup = make_setup(config, mesh)
     state = setup.create_state()
     rng = jax.device_put(jax.random.key(1), sharding.replicated(mesh))
-    rows = [jax.device_put(batch, sharding.split_rows(mesh)) for batch in batches()]
+    rows = [jax.device_put(batch, sharding.split_rows(mesh)) for batch in batches(config.train.batch_size)]
     compiled = setup.train_step.lower(state, rows[0], rng).compile()
     text = compiled.as_text()
     losses = []
@@ -134,10 +140,11 @@ def collectives(text: str) -> list[list[str]]:
 
 
 def main(data_dir: str, more: bool) -> None:
-    devices, report = jax.devices(), {}
+    devices, report, states = jax.devices(), {}, {}
     for name, changes in (MORE_RUNS if more else RUNS).items():
         one, alone = train(tiny(data_dir, **changes), Mesh(devices[:1], ("data",), axis_types=(AxisType.Auto,)))
         eight, together = train(tiny(data_dir, **changes), Mesh(devices, ("data",), axis_types=(AxisType.Auto,)))
+        states[name] = eight
         apart = jax.tree.leaves_with_path(jax.tree.map(distance, eight, one))
         report[name] = {
             "collectives_of_one": alone,
@@ -149,6 +156,7 @@ def main(data_dir: str, more: bool) -> None:
     summary = {
         "devices": len(devices),
         "runs": report,
+        "split_as_whole": more or jax.tree.all(jax.tree.map(np.array_equal, states["fsdp"], states["plain layers"])),
         "fused_against_plain": fused_against_plain(all_devices),
         "gathered_alike": all(np.array_equal(ours[name], alone[name]) for name in ours),
         "collectives_of_gathering": exchanged,

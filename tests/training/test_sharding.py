@@ -66,6 +66,7 @@ def test_eight_devices_train_as_one_does_otherwise_too(name: str, more: dict[str
         ("plain layers", {"all-reduce"}),
         ("two micro-batches, mixed", {"all-reduce", "collective-permute"}),
         ("groups of a device's rows", {"all-reduce"}),
+        ("fsdp", {"all-reduce", "all-gather"}),
     ],
 )
 def test_devices_exchange_sums_and_no_activations(name: str, kinds: set[str], report: dict[str, Any]) -> None:
@@ -84,6 +85,23 @@ def test_global_batch_norm_exchanges_moments_once_forwards_once_backwards_and_al
 
 def test_a_device_that_has_whole_groups_exchanges_gradients_and_running_moments_alone(report: dict[str, Any]) -> None:
     assert len(report["runs"]["groups of a device's rows"]["collectives_of_all"]) <= 3
+
+
+def test_a_split_state_is_gathered_once_an_array_and_ends_in_the_same_bits(report: dict[str, Any]) -> None:
+    exchanged = report["runs"]["fsdp"]["collectives_of_all"]
+    gathered = [shape for kind, *shapes in exchanged if kind == "all-gather" for shape in shapes]
+    assert len(gathered) == 11  # kernels
+    assert all("," in shape for shape in gathered)
+    assert report["split_as_whole"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_groups_across_devices_gather_moments_and_no_activations(more: dict[str, Any]) -> None:
+    exchanged = more["runs"]["groups across devices"]["collectives_of_all"]
+    assert {kind for kind, *_ in exchanged} == {"all-reduce", "all-gather"}
+    gathered = {shape for kind, *shapes in exchanged if kind == "all-gather" for shape in shapes}
+    assert gathered == {f"f32[48,{channels}]" for channels in (8, 16, 32)}
 
 
 def test_fused_blocks_split_over_devices_are_the_plain_layers(report: dict[str, Any]) -> None:
@@ -108,7 +126,7 @@ def test_batches_are_split_by_rows_and_the_rest_is_everywhere() -> None:
     assert jax.device_put(np.zeros((5, 3)), sharding.replicated(mesh)).is_fully_replicated
 
 
-def test_what_is_split_is_split_along_its_largest_axis_that_the_devices_divide() -> None:
+def test_what_has_axes_is_split_along_the_largest_that_the_devices_divide_and_vectors_are_not() -> None:
     mesh: Any = jax.sharding.AbstractMesh((4,), ("data",))
     shapes = {"kernel": (3, 3, 8, 16), "square": (8, 8), "vector": (12,), "odd": (3, 10), "scalar": ()}
     state = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
@@ -116,7 +134,7 @@ def test_what_is_split_is_split_along_its_largest_axis_that_the_devices_divide()
     assert {name: tuple(place.spec) for name, place in places.items()} == {
         "kernel": (None, None, None, "data"),
         "square": (None, "data"),
-        "vector": ("data",),
+        "vector": (),
         "odd": (),
         "scalar": (),
     }
