@@ -1,0 +1,120 @@
+"""`launch/tpu_vm.sh` with a stand-in for gcloud, which runs what each of two workers is told on this machine."""
+
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.run_processes import REPOSITORY
+
+SCRIPT = REPOSITORY / "launch" / "tpu_vm.sh"
+# As gcloud does, it ends with the first status that is not 0, in the order of workers, once all have ended.
+GCLOUD = """#!/bin/bash
+printf '%s\\n' "${*%%--command=*}" >> "$CALLS"
+if [ "$4" = describe ]; then echo "${STATE:-READY}"; exit; fi
+[ "$*" != "${*/--worker=all/}" ] || exit 99
+command=${!#}
+for worker in 0 1; do
+  mkdir -p "$WORKERS/$worker"
+  HOME=$WORKERS/$worker WORKER=$worker bash -c "${command#--command=}" &
+  numbers[worker]=$!
+done
+for number in "${numbers[@]}"; do wait "$number"; statuses+=($?); done
+for status in "${statuses[@]}"; do [ "$status" = 0 ] || exit "$status"; done
+"""
+
+
+def start(folder: pathlib.Path, program: str, **variables: str) -> subprocess.Popen[str]:
+    """Starts the script, edited so that workers run a program of Python."""
+    edits = {
+        "~/mobilenet_v2 && source .venv/bin/activate": "~",
+        "/dev/shm/train.pid": "'$HOME/train.pid'",
+        "python train.py --config=configs/imagenet.py --workdir=/shared/runs/imagenet": "python ../program.py",
+        "DEATHS_ALLOWED=3": "DEATHS_ALLOWED=1",
+    }
+    text = SCRIPT.read_text()
+    for old, new in edits.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (folder / "program.py").write_text(f"import os, signal, sys, time\nworker = os.environ['WORKER']\n{program}")
+    (folder / "gcloud").write_text(GCLOUD)
+    (folder / "gcloud").chmod(0o755)
+    path = f"{folder}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    places = {"PATH": path, "WORKERS": str(folder), "CALLS": str(folder / "calls")}
+    environment = {**os.environ, **places, **variables}
+    return subprocess.Popen(["bash", "-c", text], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def ssh_calls(folder: pathlib.Path) -> list[list[str]]:
+    calls = [shlex.split(line) for line in (folder / "calls").read_text().splitlines()]
+    return [call for call in calls if "ssh" in call]
+
+
+@pytest.mark.parametrize("status", [0, 2, 130])
+def test_what_starting_again_would_not_mend_ends_the_script(status: int, tmp_path: pathlib.Path) -> None:
+    script = start(tmp_path, f"assert sys.argv[1:] == ['--distributed']\nsys.exit({status} if worker == '1' else 0)")
+    _, error = script.communicate(timeout=20)
+    assert (script.returncode, error) == (status, "")
+    expected = ["compute", "tpus", "tpu-vm", "ssh", "my-tpu", "--zone=us-central2-b", "--worker=all"]
+    assert ssh_calls(tmp_path) == [expected]
+
+
+def test_preemptions_do_not_count_and_all_start_again(tmp_path: pathlib.Path) -> None:
+    program = """
+with open("attempts", "a+") as file:
+    file.write("x")
+    file.seek(0)
+    sys.exit(75 if len(file.read()) < 4 else 0)
+"""
+    script = start(tmp_path, program)
+    script.communicate(timeout=20)
+    assert script.returncode == 0
+    assert len(ssh_calls(tmp_path)) == 4
+
+
+def test_deaths_are_bounded(tmp_path: pathlib.Path) -> None:
+    script = start(tmp_path, "sys.exit(76 if worker == '1' else 0)")
+    _, error = script.communicate(timeout=20)
+    assert script.returncode == 76
+    assert "died with status 76, 2 times in all; 1 are allowed" in error
+    assert len(ssh_calls(tmp_path)) == 2
+
+
+def test_told_to_stop_it_tells_the_workers_and_ends_with_75(tmp_path: pathlib.Path) -> None:
+    program = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+open("started", "w").close()
+time.sleep(60)
+"""
+    script = start(tmp_path, program)
+    deadline = time.monotonic() + 20
+    while not all((tmp_path / worker / "started").exists() for worker in "01"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    script.send_signal(signal.SIGTERM)
+    script.communicate(timeout=20)
+    assert script.returncode == 75
+    assert len(ssh_calls(tmp_path)) == 2
+
+
+def test_a_tpu_that_is_gone_is_one_error(tmp_path: pathlib.Path) -> None:
+    script = start(tmp_path, "", STATE="PREEMPTED")
+    _, error = script.communicate(timeout=20)
+    assert script.returncode == 1
+    assert error == "tpu_vm.sh: my-tpu is PREEMPTED, must be READY; make it anew, and start this again\n"
+
+
+@pytest.mark.parametrize("name", ["tpu_vm.sh", "slurm.sbatch"])
+def test_shellcheck_finds_nothing(name: str) -> None:
+    command = [
+        str(pathlib.Path(sys.executable).parent / "shellcheck"),
+        "--exclude=SC1091",
+        str(REPOSITORY / "launch" / name),
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
