@@ -73,9 +73,7 @@ def be_a_data_worker() -> None:
     """
     from absl import logging
 
-    # Ctrl-C, and what a scheduler sends to all processes of a job, are for the process that started this one.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     logging.set_verbosity(logging.ERROR)  # Grain would warn that JAX is missing
     sys.modules.setdefault("jax", None)  # pyrefly: ignore (Python's own sign that a module can't be imported)
 
