@@ -25,20 +25,17 @@ def training(case: str) -> tuple[Callable[[], None], Callable[[], Any]]:
     """What takes a step, and what tells the state; as the config has them, but without its data."""
     import jax
 
-    from benchmarks.compiled_step import random_batch
+    from benchmarks.compiled_step import random_batch, step_without_data
     from configs import default, digits
-    from mobilenet_v2.models.build import build_model
     from mobilenet_v2.training import sharding
-    from mobilenet_v2.training.optimizer import make_optimizer, make_schedule
-    from mobilenet_v2.training.setup import compiler_options, jit_steps, state_arguments
+    from mobilenet_v2.training.setup import state_arguments
     from mobilenet_v2.training.state import create_state
 
     config = digits.get_config() if case == "digits" else default.get_config()
     config.train.batch_size = 32 if case == "digits" else 8
-    mesh, model = sharding.make_mesh(), build_model(config.model)
-    optimizer = make_optimizer(config, make_schedule(config, 1000, 100.0))
-    held = [create_state(model, optimizer, **state_arguments(config, mesh))]
-    train = jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config))[0]
+    mesh = sharding.make_mesh()
+    train, network = step_without_data(config, mesh)
+    held = [create_state(*network, **state_arguments(config, mesh))]
     batch = jax.device_put(random_batch(config), sharding.split_rows(mesh))
     key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
+from flax import linen as nn
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
@@ -27,10 +29,14 @@ _BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2,
 _STEPS = 20
 
 
+def exchanges(text: str) -> list[tuple[str, list[tuple[str, str]], str]]:
+    """Of each exchange in a compiled program, in its order: kind, (dtype, "3,3,8") of each array, rest of the line."""
+    found = re.findall(rf"= (\(?[a-z].*?) ({'|'.join(KINDS)})(?:-start)?\((.*)", text)
+    return [(kind, re.findall(r"\b(\w+)\[([\d,]*)\]", arrays), rest) for arrays, kind, rest in found]
+
+
 def collectives(text: str, micro_batches: int = 1) -> list[dict[str, Any]]:
     """Of each exchange in a compiled program, in its order: kind, number of arrays, bytes together, times in a step."""
-    found = re.findall(rf"= (\(?[a-z].*?) ({'|'.join(KINDS)})(?:-start)?\((.*)", text)
-    shapes = [(kind, re.findall(r"\b(\w+)\[([\d,]*)\]", arrays), rest) for arrays, kind, rest in found]
     return [
         {
             "kind": kind,
@@ -38,7 +44,7 @@ def collectives(text: str, micro_batches: int = 1) -> list[dict[str, Any]]:
             "bytes": sum(_BYTES[dtype] * math.prod(map(int, filter(None, size.split(",")))) for dtype, size in arrays),
             "times": micro_batches if "/while/body/" in rest else 1,
         }
-        for kind, arrays, rest in shapes
+        for kind, arrays, rest in exchanges(text)
     ]
 
 
@@ -52,11 +58,8 @@ def cost(path: str, devices: int, batch_norm: str, scaling: str, measure: bool) 
         raise ConfigError(f"--devices has {devices}, must be at most {len(jax.devices())}, the devices that there are")
     config = _config(path, devices, batch_norm, scaling)
     mesh = Mesh(np.array(jax.devices()[:devices]), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
-    model = build_model(config.model)
-    optimizer = make_optimizer(config, make_schedule(config, 1000, 100.0))
-    state = abstract_state(model, optimizer, **state_arguments(config, mesh))
-    places = jax.tree.map(lambda leaf: leaf.sharding, state)
-    train: Any = jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config), places)[0]
+    train, network = step_without_data(config, mesh)
+    state = abstract_state(*network, **state_arguments(config, mesh))
     batch, key = random_batch(config), jax.random.key(0)
     step = train.lower(state, batch, key).compile()
     analysis, memory = step.cost_analysis(), step.memory_analysis()
@@ -71,11 +74,18 @@ def cost(path: str, devices: int, batch_norm: str, scaling: str, measure: bool) 
         "device": jax.devices()[0].device_kind,
     }
     if measure:
-        begun = create_state(model, optimizer, **state_arguments(config, mesh))
+        begun = create_state(*network, **state_arguments(config, mesh))
         rows = jax.device_put(batch, sharding.split_rows(mesh))
         placed_key = jax.device_put(key, sharding.replicated(mesh))
         result["images_per_second"] = config.train.batch_size / _seconds(step, begun, rows, placed_key)
     return result
+
+
+def step_without_data(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[nn.Module, optax.GradientTransformation]]:
+    """The jitted train step of a config, and the network and optimizer that make its state, as 1000 steps would be."""
+    model = build_model(config.model)
+    optimizer = make_optimizer(config, make_schedule(config, 1000, 100.0))
+    return jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config))[0], (model, optimizer)
 
 
 def _config(path: str, devices: int, batch_norm: str, scaling: str) -> ConfigDict:

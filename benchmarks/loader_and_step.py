@@ -9,12 +9,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mobilenet_v2.data.pipeline import training_batches, training_places
-from mobilenet_v2.data.prefetch import Prefetch
-from mobilenet_v2.data.resident import gathering, hold
-from mobilenet_v2.data.workers import read
 from mobilenet_v2.training import sharding
-from mobilenet_v2.training.setup import Setup, make_setup
+from mobilenet_v2.training.setup import make_setup
+from mobilenet_v2.training.stream import training_stream
 
 
 def measure_config(config: ConfigDict, rounds: int, seconds: float = 2.0) -> dict[str, Any]:
@@ -37,7 +34,7 @@ def measure_config(config: ConfigDict, rounds: int, seconds: float = 2.0) -> dic
         held[0], metrics = setup.train_step(held[0], batch, rng)
         jax.block_until_ready(metrics)
 
-    with contextlib.closing(_batches(setup)) as batches:
+    with contextlib.closing(training_stream(setup)) as batches:
         batch = next(batches)
         turns = {
             "loader": lambda: jax.block_until_ready(next(batches)),
@@ -51,15 +48,6 @@ def measure_config(config: ConfigDict, rounds: int, seconds: float = 2.0) -> dic
                 rates[name].append(_rate(take, config.train.batch_size, seconds, _read_ahead(config)))
     medians = {name: round(statistics.median(values), 1) for name, values in rates.items()}
     return {**medians, "limited_by": min(("loader", "step"), key=lambda name: medians[name])}
-
-
-def _batches(setup: Setup) -> Prefetch:
-    """The training split from its start, as the training loop has it."""
-    source, config, rows = setup.splits["train"], setup.config, sharding.split_rows(setup.mesh)
-    if config.data.residence == "device":
-        examples = hold(source, config, sharding.replicated(setup.mesh), setup.unreadable["train"])
-        return Prefetch(read(training_places(source, config)), rows, complete=gathering(examples, config, rows))
-    return Prefetch(read(training_batches(source, config)), rows)
 
 
 def _read_ahead(config: ConfigDict) -> int:

@@ -90,14 +90,13 @@ def compiled(path: str, devices: int, batch_norm: str, scaling: str, measure: bo
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def describe(devices: int, cost: dict[str, Any], step: dict[str, float] | None) -> str:
+def describe(devices: int, cost: dict[str, Any], step: dict[str, float]) -> str:
     """A line of the table."""
     bytes_exchanged = sum(one["times"] * one["bytes"] for one in cost["collectives"])
     number = sum(one["times"] for one in cost["collectives"])
     line = f"{devices:4d} {cost['batch']:6d} {number:6d} {bytes_exchanged / 1e6:9.2f}"
     line += f" {cost['flops_per_device'] / 1e9:10.1f}"
-    if step is not None:
-        line += f" {step['compute_ms']:10.2f} {step['exchange_ms']:11.2f} {step['efficiency']:10.1%}"
+    line += f" {step['compute_ms']:10.2f} {step['exchange_ms']:11.2f} {step['efficiency']:10.1%}"
     return line + (f" {cost['images_per_second']:12.0f}" if "images_per_second" in cost else "")
 
 
@@ -113,7 +112,7 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="run the step on the devices that there are")
     flags = parser.parse_args()
     numbers = sorted({int(number) for number in flags.devices.split(",")})
-    if not 0 < flags.utilisation <= 1 or numbers[0] < 1 or not math.isfinite(numbers[-1]):
+    if not 0 < flags.utilisation <= 1 or numbers[0] < 1:
         parser.error("--utilisation must be in (0, 1], --devices numbers ≥ 1")
     results: dict[str, Any] = {}
     for batch_norm in flags.batch_norm.split(","):

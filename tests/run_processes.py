@@ -9,6 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
+# A run of a minute at most, to be met in the middle, that saves often: a kill now and then meets a save.
+_LONGER = {"num_steps": 160, "log_every": 3, "checkpoint_every": 8, "evaluate_every": 40, "keep_checkpoints": 3}
+
+
+def longer_run(data_dir: str) -> list[str]:
+    """Overrides of a run that can be interrupted."""
+    settings = [f"--config.train.{name}={value}" for name, value in _LONGER.items()]
+    return [*settings, f"--config.data.data_dir={data_dir}", "--config.parallel.heartbeat_seconds=10"]
 
 
 def start(

@@ -83,7 +83,7 @@ def gather_and_augment(examples: DeviceBatch, places: DeviceBatch, config: Confi
     batch = {name: array[places["index"]] for name, array in examples.items()}
     augment = config.augment
     if augment.rotation or augment.zoom or augment.shift or augment.flip:
-        # The steps' keys are folded with 1, see the loop.
+        # The steps' keys are folded with 1, see `training.random_keys`.
         key = jax.random.fold_in(jax.random.key(config.seed), 2)
         keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, places["position"])
         draws_Bx5 = jax.vmap(lambda key: jax.random.uniform(key, (_DRAWS,), minval=-1.0, maxval=1.0))(keys_B)

@@ -5,13 +5,12 @@ Orbax takes 2 ms for each array, of which there are 800. And, as JSON, the metri
 and of every array its name, shape and CRC-32, for Orbax restores a flipped bit without a word. Arrays are saved whole,
 and so restored on any number of processes and devices.
 
-Of several processes, which share the folder, each calls every function here at the same place. The first reads a
-checkpoint alone before all do, because a read that fails in one of them would leave the others waiting.
+Of several processes, which share the folder, each calls every function here at the same place. Each reads a checkpoint
+by itself, because a read that fails in one of them would leave the others waiting; then they agree.
 """
 
 import contextlib
 import dataclasses
-import math
 import pathlib
 import re
 import shutil
@@ -152,16 +151,14 @@ def restore_latest(
 
 
 def _restore_alike(manager: ocp.CheckpointManager, step: int, target: TrainState | None) -> Restored:
-    """Restores one step, in all processes or in none."""
-    if jax.process_count() > 1:
-        together(lambda: _read_alone(pathlib.Path(manager.directory), step, target) if is_first() else None)
-    arrays, extra = together(lambda: _read(manager, step, target))
+    """Restores one step, in all processes or in none; each reads it without the others."""
+
+    def read() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        with contextlib.closing(open_reader(pathlib.Path(manager.directory))) as reader:
+            return _read(reader, step, target)
+
+    arrays, extra = together(read)
     return Restored(_placed(arrays, target), extra)
-
-
-def _read_alone(folder: pathlib.Path, step: int, target: TrainState | None) -> None:
-    with contextlib.closing(open_reader(folder)) as reader:
-        _read(reader, step, target)
 
 
 def _read(
@@ -177,10 +174,8 @@ def _read(
     listed = extra.pop("arrays")
     if target is not None:
         _check_model(manager, step, listed, target)
-    sizes = dict.fromkeys(one["dtype"] for one in listed.values())
-    sizes = {dtype: sum(math.prod(one["shape"]) for one in listed.values() if one["dtype"] == dtype) for dtype in sizes}
-    vectors = {dtype: np.zeros(size, dtype) for dtype, size in sizes.items()}
-    packed = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(vectors)))["state"]
+    target_vectors = ocp.args.StandardRestore(packing.empty_vectors(listed))
+    packed = manager.restore(step, args=ocp.args.Composite(state=target_vectors))["state"]
     arrays = packing.unpack(packed, listed)
     wrong = [name for name, array in arrays.items() if packing.crc32(array) != listed[name]["crc32"]]
     if wrong:

@@ -12,10 +12,7 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2 import reporting
 from mobilenet_v2.config import validate
-from mobilenet_v2.data.pipeline import training_batches, training_indices, training_places
 from mobilenet_v2.data.prefetch import Prefetch
-from mobilenet_v2.data.resident import gathering, hold
-from mobilenet_v2.data.workers import read
 from mobilenet_v2.models import cost
 from mobilenet_v2.training import checkpoint, run_directory, sharding, warm_start
 from mobilenet_v2.training.evaluation import evaluate_state
@@ -25,6 +22,7 @@ from mobilenet_v2.training.processes import is_first, together
 from mobilenet_v2.training.random_keys import training_key
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.state import TrainState
+from mobilenet_v2.training.stream import training_stream
 from mobilenet_v2.training.trace import BeforeStep, tracing
 from mobilenet_v2.training.watchdog import watchdog
 from mobilenet_v2.training.writers import Writers
@@ -97,7 +95,7 @@ def _train(
     start = int(state.step)
     clock = time.monotonic() - extra["seconds"]
     with (
-        contextlib.closing(_batches(setup, start)) as batches,
+        contextlib.closing(training_stream(setup, start)) as batches,
         Writers(folder if is_first() else None, setup.total_steps, start) as writers,
         stop_request(config.parallel.agree_every) as request,
         watchdog(config.parallel.stall_minutes) as progress,
@@ -126,23 +124,6 @@ def _train(
         if "test" in setup.splits:
             scores["test"] = _evaluate(setup, state, "test")
     return _result(setup, scores, seconds=time.monotonic() - clock)
-
-
-def _batches(setup: Setup, start_step: int) -> Prefetch:
-    """The training split from `start_step` on: the step is the whole position in the data."""
-    source, config, rows = setup.splits["train"], setup.config, sharding.split_rows(setup.mesh)
-    unreadable = setup.unreadable["train"]
-    place = {
-        "start_step": start_step,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-    }
-    if config.data.residence == "device":
-        examples = hold(source, config, sharding.replicated(setup.mesh), unreadable)
-        places = read(training_places(source, config, **place))
-        return Prefetch(places, rows, complete=gathering(examples, config, rows))
-    batches = read(training_batches(source, config, **place))
-    return Prefetch(unreadable.watch(batches, training_indices(source, config, **place), source), rows)
 
 
 def _steps(

@@ -27,6 +27,14 @@ def pack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.concatenate(parts) for name, parts in vectors.items()}
 
 
+def empty_vectors(listed: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Room for what `pack` makes of arrays that are described so."""
+    sizes: dict[str, int] = {}
+    for one in listed.values():
+        sizes[one["dtype"]] = sizes.get(one["dtype"], 0) + math.prod(one["shape"])
+    return {dtype: np.zeros(size, dtype) for dtype, size in sizes.items()}
+
+
 def unpack(vectors: dict[str, np.ndarray], listed: dict[str, Any]) -> dict[str, np.ndarray]:
     """The arrays that `pack` laid one after the other."""
     begins, arrays = dict.fromkeys(vectors, 0), {}

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from mobilenet_v2 import command_line
 from mobilenet_v2.errors import ConfigError, PeerError, UserError
 
 T = TypeVar("T")
@@ -69,11 +70,11 @@ def _explicit(coordinator: str, num_processes: str, process_id: str) -> Place:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"--coordinator is {coordinator!r}, must be HOST:PORT of process 0")
-    if not num_processes.isdecimal() or not 0 < int(num_processes) <= 100_000:
-        raise ConfigError(f"--num_processes is {num_processes!r}, must be an integer in 1 … 100000")
-    if not process_id.isdecimal() or int(process_id) >= int(num_processes):
-        raise ConfigError(f"--process_id is {process_id!r}, must be an integer in 0 … {int(num_processes) - 1}")
-    return Place(coordinator, int(num_processes), int(process_id))
+    count = command_line.integer("num_processes", num_processes, 100_000)
+    assert count is not None  # it was given
+    if not process_id.isdecimal() or int(process_id) >= count:
+        raise ConfigError(f"--process_id is {process_id!r}, must be an integer in 0 … {count - 1}")
+    return Place(coordinator, count, int(process_id))
 
 
 def _in_a_cluster(environment: Mapping[str, str]) -> bool:

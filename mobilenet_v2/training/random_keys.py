@@ -10,6 +10,6 @@ def named_key(rng: jax.Array, name: str) -> jax.Array:
     return jax.random.fold_in(rng, zlib.crc32(name.encode()))
 
 
-def training_key(seed: int, sharding: jax.sharding.Sharding) -> jax.Array:
+def training_key(seed: int, sharding: jax.sharding.Sharding | None = None) -> jax.Array:
     """What the train step folds its number into, made where it will lie: another process's devices take no copies."""
     return jax.jit(lambda: jax.random.fold_in(jax.random.key(seed), 1), out_shardings=sharding)()

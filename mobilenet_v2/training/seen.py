@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from mobilenet_v2.data.pipeline import training_batches, training_places
-from mobilenet_v2.data.prefetch import Prefetch
-from mobilenet_v2.data.resident import check_residence, gathering, hold
+from mobilenet_v2.data.pipeline import training_batches
+from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.unreadable import Unreadable
 from mobilenet_v2.data.workers import read
 from mobilenet_v2.training import mixing
+from mobilenet_v2.training.random_keys import training_key
 from mobilenet_v2.training.steps import normalize
+from mobilenet_v2.training.stream import resident_stream
 
 Rows = dict[str, np.ndarray]
 
@@ -50,8 +51,7 @@ def as_seen(batch: dict[str, Any], step: int, config: ConfigDict, count: int) ->
 
     The rows are named as `first_seen` says.
     """
-    # As the loop and `steps.train_step` make it.
-    rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), 1), step)
+    rng = jax.random.fold_in(training_key(config.seed), step)  # as `steps.train_step` makes it
     mixture = mixing.with_mixture(batch, rng, config.augment)
     rows = {name: np.asarray(batch[name])[:count] for name in ("image", "label", "mask")}
     if mixture is batch:
@@ -77,6 +77,4 @@ def _batches(source: Any, config: ConfigDict) -> Any:
         return read(training_batches(source, config))
     check_residence(source, config)
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    examples = hold(source, config, device, Unreadable(config.data.train_split))
-    places = read(training_places(source, config))
-    return Prefetch(places, device, complete=gathering(examples, config, device))
+    return resident_stream(source, config, device, device, Unreadable(config.data.train_split))

@@ -76,9 +76,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     schedule = make_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule)
     model = build_model(config.model)
-    state = abstract_state(model, optimizer, **state_arguments(config, mesh))
-    places = jax.tree.map(lambda leaf: leaf.sharding, state)
-    train, evaluate = jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config), places)
+    train, evaluate = jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config))
     return Setup(
         config,
         mesh,
@@ -122,15 +120,11 @@ def jit_steps(
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     options: dict[str, bool | str],
-    places: Any = None,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`steps.train_step` and `steps.eval_step` of this config, compiled for this mesh when they are first called.
-
-    Args:
-      places: the sharding of each array of the state; None: all are on every device.
-    """
+    """`steps.train_step` and `steps.eval_step` of this config, compiled for this mesh when they are first called."""
     everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
-    places = everywhere if places is None else places
+    arguments = state_arguments(config, mesh)
+    places = arguments["place"](lambda: abstract_state(model, optimizer, **arguments))
     # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
     training_model = model.clone(

@@ -1,5 +1,6 @@
 """The mesh, and where arrays lie on it: batches split over `data`; the state on every device, or split as well."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,11 +30,11 @@ def split_rows(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
 
 
-def of_state(mesh: Mesh, state: Any, parameters: str) -> Any:
-    """Where each array of a state lies.
+def of_state(mesh: Mesh, shapes: Callable[[], Any], parameters: str) -> Any:
+    """Where each array of a state lies: a sharding of all, or a tree of them.
 
     Args:
-      state: a tree of arrays or of their shapes.
+      shapes: tells a tree of arrays or of their shapes; asked only where these matter.
       parameters: "replicated": on every device; "fsdp": in pieces along the largest axis that the devices divide, the
         last of these if there are several. What has no such axis is on every device, and so are vectors: they are 1 %
         of MobileNetV2, and its batch norms would exchange each of them several times.
@@ -48,7 +49,7 @@ def of_state(mesh: Mesh, state: Any, parameters: str) -> Any:
         axis = len(sizes) - 1 - sizes[::-1].index(max(sizes))
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, BATCH_AXIS))
 
-    return jax.tree.map(split, state)
+    return jax.tree.map(split, shapes())
 
 
 def gathered(mesh: Mesh, tree: Any) -> Any:

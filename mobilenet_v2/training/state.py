@@ -13,8 +13,8 @@ from flax.traverse_util import path_aware_map
 from mobilenet_v2.training.frozen import trained
 from mobilenet_v2.weights.arrays import Arrays
 
-# From a state's shapes to the sharding of each array.
-Place = Callable[[Any], Any]
+# From what tells a state's shapes, which takes a trace, to the sharding of each array, or one of all.
+Place = Callable[[Callable[[], Any]], Any]
 
 
 class TrainState(struct.PyTreeNode):
@@ -62,11 +62,11 @@ def create_state(
     """Initialises the state where it will live. Bit-identical for any number of devices.
 
     Args:
-      place: of a state's shapes, the sharding of each array, or one of all.
+      place: where each array will be.
       arrays: variables that are these instead of initialised ones, averages included: "params/stem/conv/kernel", ….
     """
     init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
-    return jax.jit(init, out_shardings=place(jax.eval_shape(init, {})))(arrays or {})
+    return jax.jit(init, out_shardings=place(lambda: jax.eval_shape(init, {})))(arrays or {})
 
 
 def abstract_state(
@@ -83,7 +83,7 @@ def abstract_state(
     """The state's shapes, dtypes and places, computed without making it: what a checkpoint is restored into."""
     init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
     shapes = jax.eval_shape(init, {})
-    shardings = jax.tree.broadcast(place(shapes), shapes)
+    shardings = jax.tree.broadcast(place(lambda: shapes), shapes)
     return jax.tree.map(_with_sharding, shapes, shardings)
 
 

@@ -7,6 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from benchmarks import input_pipeline, loader_and_step
+from mobilenet_v2.training import stream
 from tests import tiny
 
 # ml_collections reads config files with a method that Python means to drop.
@@ -29,7 +30,7 @@ def test_a_training_split_on_the_devices_is_read_from_there(
     tiny_config: ConfigDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny_config.data.residence = "device"
-    monkeypatch.setattr(loader_and_step, "training_batches", None)
+    monkeypatch.setattr(stream, "training_batches", None)
     assert loader_and_step.measure_config(tiny_config, rounds=1, seconds=0.01)["loader"] > 0
 
 

@@ -4,14 +4,10 @@ import pytest
 
 from tests import run_processes
 
-# A run of a minute at most, that saves often: a kill now and then meets a save.
-SETTINGS = {"num_steps": 160, "log_every": 3, "checkpoint_every": 8, "evaluate_every": 40, "keep_checkpoints": 3}
-
 
 @pytest.fixture(scope="session")
 def overrides(data_dir: str) -> list[str]:
-    settings = [f"--config.train.{name}={value}" for name, value in SETTINGS.items()]
-    return [*settings, f"--config.data.data_dir={data_dir}", "--config.parallel.heartbeat_seconds=10"]
+    return run_processes.longer_run(data_dir)
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,6 @@ EDITS = {
     "DEATHS_ALLOWED=3": "DEATHS_ALLOWED=1",
 }
 COMMAND = "python train.py --config=configs/imagenet.py --workdir=runs/imagenet"
-# Long enough to be met in the middle.
-SETTINGS = {"num_steps": 160, "log_every": 3, "checkpoint_every": 8, "evaluate_every": 40, "keep_checkpoints": 3}
 STAND_IN = """
 import os, signal, sys, time
 task, first = os.environ["SLURM_PROCID"], "SLURM_RESTART_COUNT" not in os.environ
@@ -50,8 +48,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 @pytest.fixture(scope="module")
 def overrides(data_dir: str) -> list[str]:
-    settings = [f"--config.train.{name}={value}" for name, value in SETTINGS.items()]
-    return [*settings, f"--config.data.data_dir={data_dir}", "--config.parallel.heartbeat_seconds=10"]
+    return run_processes.longer_run(data_dir)
 
 
 @pytest.fixture(scope="module")

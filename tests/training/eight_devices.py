@@ -5,7 +5,6 @@ eight_devices.py DATA_DIR runs `RUNS`, eight_devices.py DATA_DIR more `MORE_RUNS
 
 import functools
 import json
-import re
 import sys
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
+from benchmarks.compiled_step import exchanges
 from configs import digits
 from mobilenet_v2.data.prefetch import to_devices
 from mobilenet_v2.data.resident import gathering
@@ -22,9 +22,6 @@ from mobilenet_v2.training.setup import make_setup
 from tests.models.random_networks import QUICK, images, random_variables, small
 from tests.models.random_networks import distance as distance_of_trees
 from tests.models.random_networks import train as train_network
-
-COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
-
 
 MIXES = {"augment.mixup": 0.8, "augment.cutmix": 1.0, "augment.erasing": 0.5}
 # What is changed of `tiny`, by name. One device normalises by groups as eight do by device.
@@ -95,9 +92,9 @@ def train(config: ConfigDict, mesh: Mesh) -> tuple[dict[str, Any], list[list[str
     return jax.device_get(tree), collectives(text)
 
 
-def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """‖a − b‖ / ‖b‖, where what is nearly zero counts as 10⁻³ per element."""
-    return float(np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-3 * np.size(theirs) ** 0.5))
+def distance(ours: np.ndarray, theirs: np.ndarray, zero: float = 1e-3) -> float:
+    """‖a − b‖ / ‖b‖, where what is nearly zero counts as `zero` per element."""
+    return float(np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), zero * np.size(theirs) ** 0.5))
 
 
 def fused_against_plain(mesh: Mesh) -> float:
@@ -135,8 +132,7 @@ def gather(data_dir: str, mesh: Mesh) -> tuple[dict[str, np.ndarray], list[list[
 
 def collectives(text: str) -> list[list[str]]:
     """Of each exchange between devices in a compiled program: its kind, then the shapes that it moves."""
-    pattern = rf"= (\(?[a-z].*?) ({'|'.join(COLLECTIVES)})(?:-start)?\("
-    return [[kind, *re.findall(r"\w+\[[\d,]*\]", shapes)] for shapes, kind in re.findall(pattern, text)]
+    return [[kind, *(f"{dtype}[{size}]" for dtype, size in arrays)] for kind, arrays, _ in exchanges(text)]
 
 
 def main(data_dir: str, more: bool) -> None:

@@ -130,7 +130,7 @@ def test_what_has_axes_is_split_along_the_largest_that_the_devices_divide_and_ve
     mesh: Any = jax.sharding.AbstractMesh((4,), ("data",))
     shapes = {"kernel": (3, 3, 8, 16), "square": (8, 8), "vector": (12,), "odd": (3, 10), "scalar": ()}
     state = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
-    places = sharding.of_state(mesh, state, "fsdp")
+    places = sharding.of_state(mesh, lambda: state, "fsdp")
     assert {name: tuple(place.spec) for name, place in places.items()} == {
         "kernel": (None, None, None, "data"),
         "square": (None, "data"),

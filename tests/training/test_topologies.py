@@ -5,11 +5,11 @@ import shutil
 import signal
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from tests import run_processes
 from tests.run_directories import assert_bit_equal, deterministic_rows, result, saved_state, steps_taken
+from tests.training.eight_devices import distance
 
 # 48 rows for 1, 2, 3 and 8 devices. RMSProp: Adam would blow up what rounding leaves of a gradient that is zero.
 SETTINGS = {
@@ -60,12 +60,9 @@ def assert_close(one: pathlib.Path, other: pathlib.Path) -> None:
             assert result(one)[use][name] == result(other)[use][name]
     arrays, expected_arrays = saved_state(one), saved_state(other)
     assert arrays.keys() == expected_arrays.keys()
-    assert {name for name, array in arrays.items() if not distance(array, expected_arrays[name]) < 1e-5} == set()
-
-
-def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """‖a − b‖ / ‖b‖, where what is nearly zero counts as 10⁻² per element: a mean over what batch norm centred, say."""
-    return float(np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-2 * np.size(theirs) ** 0.5))
+    # A mean over what batch norm centred is nearly zero.
+    apart = {name: distance(array, expected_arrays[name], zero=1e-2) for name, array in arrays.items()}
+    assert {name for name, value in apart.items() if not value < 1e-5} == set()
 
 
 @pytest.mark.parametrize(
