@@ -98,6 +98,16 @@ def wait(manager: ocp.CheckpointManager) -> None:
         manager.wait_until_finished()
 
 
+def close(manager: ocp.CheckpointManager) -> None:
+    """Lets go of it, once what was saved last is on the disk.
+
+    Raises:
+      CheckpointError: if the disk doesn't take it.
+    """
+    with _told_of_full_disks(manager):
+        manager.close()
+
+
 @contextlib.contextmanager
 def _told_of_full_disks(manager: ocp.CheckpointManager) -> Iterator[None]:
     try:

@@ -62,21 +62,20 @@ def run(config: ConfigDict, workdir: str, profile_steps: range | None = None) ->
 @contextlib.contextmanager
 def _opened(folder: pathlib.Path, config: ConfigDict, start: warm_start.WarmStart) -> Iterator[ocp.CheckpointManager]:
     """The run directory, held by this run alone, with what the first process writes at every start."""
-    with contextlib.ExitStack() as held:
+    with run_directory.full_disk_told(folder), contextlib.ExitStack() as held:
 
         def create() -> None:
             if is_first():
                 held.enter_context(run_directory.hold(folder))
                 run_directory.create(folder, config, start.record)
 
-        with run_directory.full_disk_told(folder):
-            if is_first():
-                for line in start.notes:
-                    print(line)
-            together(create)
-            manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
-            held.callback(manager.close)
-            yield manager
+        if is_first():
+            for line in start.notes:
+                print(line)
+        together(create)
+        manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
+        held.callback(checkpoint.close, manager)
+        yield manager
 
 
 def _train(

@@ -128,7 +128,13 @@ def test_a_second_run_in_the_same_workdir_is_refused_and_the_first_goes_on(
 ) -> None:
     first = run_processes.start(tmp_path / "run", overrides, processes=processes)
     run_processes.wait_for(lambda: steps_taken(tmp_path / "run") >= 1, first)
+    # It would be at its end before the second has started; two must go on, for each other's heartbeats.
+    pauses = [first[0]] if processes == 1 else []
+    for process in pauses:
+        process.send_signal(signal.SIGSTOP)
     statuses, _, errors = run_processes.finish(run_processes.start(tmp_path / "run", overrides, processes=processes))
+    for process in pauses:
+        process.send_signal(signal.SIGCONT)
     assert statuses == [2] * processes, errors
     assert "is in use by process" in errors[0]
     assert errors[1:] == [""] * (processes - 1)
