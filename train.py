@@ -1,12 +1,4 @@
-"""Trains a network: `python train.py --config=configs/digits.py --workdir=runs/digits`.
-
-Any field of the config is overridden as `--config.train.batch_size=64`. Started again with the same flags, it goes
-on from its newest checkpoint.
-
-Under Slurm, Open MPI, Kubernetes and on TPU pods each task of a job runs the same command, and they find each other;
-`--distributed` asks for that where it does not show. By hand: `--coordinator=HOST:PORT --num_processes=N
---process_id=I`. `--profile_steps=10:14` writes a trace of these steps for TensorBoard.
-"""
+"""Trains a network: `python train.py --config=configs/digits.py --workdir=runs/digits`; `--help` tells the rest."""
 
 import sys
 
@@ -15,23 +7,9 @@ from mobilenet_v2 import process
 
 def main(argv: list[str]) -> None:
     """Flags in, a finished run directory out."""
-    from mobilenet_v2 import command_line
+    from mobilenet_v2.commands import train
 
-    flags = command_line.parse(
-        argv,
-        __doc__,
-        required=["config", "workdir"],
-        optional=["coordinator", "num_processes", "process_id", "profile_steps"],
-        switches=["distributed"],
-    )
-    from mobilenet_v2.config import validate
-    from mobilenet_v2.training import loop, processes, trace
-
-    validate(flags.config)
-    place = processes.find_place(flags.coordinator, flags.num_processes, flags.process_id, flags.distributed)
-    profile_steps = trace.parse_steps(flags.profile_steps)
-    with processes.joined(place, flags.config.parallel.heartbeat_seconds):
-        loop.run(flags.config, flags.workdir, profile_steps)
+    train.main(argv)
 
 
 if __name__ == "__mp_main__":

@@ -7,6 +7,8 @@ from mobilenet_v2 import process
 from mobilenet_v2.errors import ConfigError, nearest
 
 COMMANDS = {
+    "train": "trains a config's network, as train.py does",
+    "ablate": "trains every point of a sweep with several seeds",
     "summary": "parameters, multiply-adds and memory of a config's network, per block",
     "evaluate": "accuracy of a run's newest checkpoint",
     "prepare": "a config's data set, made ready for training, and what it holds",

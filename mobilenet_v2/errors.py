@@ -42,6 +42,12 @@ class WeightsError(UserError):
     """A weight file can't be read, or fits no network of ours: what was expected, what was found."""
 
 
+class AblationError(UserError):
+    """Some runs of a sweep failed; the others are finished."""
+
+    exit_status = 1
+
+
 class DivergenceError(UserError):
     """The loss or a gradient stopped being finite."""
 

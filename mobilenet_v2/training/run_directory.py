@@ -26,7 +26,7 @@ _LOCK = ".lock"
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 
 # Fields that decide how fast a run is, and nothing that it computes.
-_FREE = tuple(
+FREE = tuple(
     f"{name}:"
     for name in (
         "data.num_threads",
@@ -64,7 +64,7 @@ def _check(workdir: pathlib.Path, config: ConfigDict) -> None:
     if not (workdir / "config.json").exists():
         raise WorkdirError(f"workdir {str(workdir)!r} holds files but no config.json; must be new, empty, or a run's")
     told = config_lib.differences(read_config(workdir), config)
-    differing = [text for text in told if not text.startswith(_FREE)]
+    differing = [text for text in told if not text.startswith(FREE)]
     if differing:
         raise WorkdirError(
             f"workdir {str(workdir)!r} holds a run of another config ({'; '.join(differing)}); "
@@ -176,7 +176,7 @@ def _read_json(path: pathlib.Path) -> Any:
 def _environment() -> dict[str, Any]:
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": ["python", *sys.orig_argv[1:]],  # as it was typed
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "host": platform.node(),

@@ -1,0 +1,68 @@
+"""What `ablate` tells a person: the points, the time, and each run as it ends."""
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mobilenet_v2.ablation.sweep_directory import Run
+
+
+def print_points(runs: Sequence[Run], console: Console | None = None) -> None:
+    """A row a point: what varies, what it costs, how many of its runs are finished."""
+    table = Table("point", "fields", "parameters", "multiply-adds", "finished")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for planned in dict.fromkeys(id(run.planned) for run in runs):
+        own = [run for run in runs if id(run.planned) == planned]
+        one = own[0].planned
+        fields = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in one.point.overrides.items())
+        finished = f"{sum(run.result is not None for run in own)}/{len(own)}"
+        table.add_row(one.point.name, fields, f"{one.parameters:,}", f"{one.multiply_adds:,}", finished)
+    _console(console).print(table)
+
+
+def print_plan(runs: Sequence[Run], left: Sequence[Run], seconds: float | None, console: Console | None = None) -> None:
+    """How much there is to do."""
+    text = f"{len(runs)} runs, {len(runs) - len(left)} finished"
+    if left:
+        text += f"; the others will take about {duration(seconds)}" if seconds is not None else ""
+    _say(_console(console), text)
+
+
+def reporter(runs: Sequence[Run], console: Console | None = None) -> Callable[[Run, bool], None]:
+    """What prints a line for each run that ends."""
+    console, begin = _console(console), time.monotonic()
+    before = sum(run.result is not None for run in runs)
+
+    def report(run: Run, finished: bool) -> None:
+        done = sum(run.result is not None for run in runs)
+        left = (time.monotonic() - begin) / max(done - before, 1) * (len(runs) - done)
+        what = _scores(run.result) if finished and run.result else f"did not finish, see {run.log}"
+        _say(console, f"[{done}/{len(runs)}] {run.name}: {what}; about {duration(left)} left")
+
+    return report
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def _scores(result: dict[str, Any]) -> str:
+    use = "test" if "test" in result else "validation"
+    scores = result[use]
+    return f"{use} accuracy {scores.get('ema_accuracy', scores['accuracy']):.2%} in {duration(result['seconds'])}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _console(console: Console | None) -> Console:
+    """Wide enough that no column is cut where the output is a file."""
+    console = console or Console()
+    return console if console.is_terminal else Console(width=160)

@@ -1,0 +1,55 @@
+"""How long a step of a config takes here: `python -m mobilenet_v2.ablation.trial --config=FILE` prints seconds.
+
+A process of its own, so that whoever asks holds no accelerator. What it compiles is kept, and the first run has it.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from mobilenet_v2 import process
+
+_STEPS = 5
+
+
+def main(argv: Sequence[str]) -> None:
+    """Flags in, a line with the seconds of a step out."""
+    from mobilenet_v2 import command_line
+
+    print(seconds_per_step(command_line.parse(argv, __doc__ or "", required=["config"]).config))
+
+
+def seconds_per_step(config: ConfigDict) -> float:
+    """The median of a few, compilation and data not counted."""
+    import jax
+    import numpy as np
+
+    from mobilenet_v2.training import sharding
+    from mobilenet_v2.training.random_keys import training_key
+    from mobilenet_v2.training.setup import make_setup
+
+    setup = make_setup(config)
+    size, rows = config.augment.image_size or config.data.image_size, config.train.batch_size
+    draw = np.random.default_rng(0)
+    host = {
+        "image": draw.integers(0, 256, (rows, size, size, config.data.channels), np.uint8),
+        "label": draw.integers(0, 2, rows, np.int32),
+        "mask": np.ones(rows, np.float32),
+    }
+    batch = jax.device_put(host, sharding.split_rows(setup.mesh))
+    key = training_key(config.seed, sharding.replicated(setup.mesh))
+    state, seconds = setup.create_state(), []
+    for _ in range(_STEPS + 1):
+        begin = time.perf_counter()
+        state, metrics = setup.train_step(state, batch, key)
+        jax.block_until_ready(metrics)
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds[1:])
+
+
+if __name__ == "__main__":
+    process.restart_on_fast_malloc()
+    sys.exit(process.execute(main, sys.argv))

@@ -1,0 +1,99 @@
+"""Trains every point of a sweep with several seeds: `configs/ablations/` has sweeps, of digits as they stand.
+
+ablate --config=configs/ablations/expansion_factor.py --workdir=runs/t lists the points with what they cost and how long
+it will take, and trains them one after the other. The same command goes on where it was stopped, trains what a changed
+sweep has added, and what failed; what is finished it leaves alone. `report --workdir=runs/t` makes table and figures of
+what there is.
+
+--config=FILE:BASE varies another config: configs/ablations/width.py:image_folder. Fields are overridden for all points
+as in training. --seeds=5 is how many seeds (3), from config.seed on; --points=t1,t6 trains these alone. --jobs=2 trains
+two at a time, each with half of the cores and of CUDA_VISIBLE_DEVICES. --keep=result removes a run's checkpoints once
+it is finished. --launcher=commands prints a shell command a run instead, for any scheduler; --launcher=slurm submits a
+job a run by submitit, with --slurm=partition=gpu,timeout_min=600 and more of its options. --dry_run lists and ends.
+"""
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+from absl import flags as absl_flags
+from rich.console import Console
+
+from mobilenet_v2 import command_line
+from mobilenet_v2.ablation import command, estimate, listing, local, slurm, sweep, sweep_directory
+from mobilenet_v2.ablation.sweep_directory import Run
+from mobilenet_v2.config import validate, validate_classes
+from mobilenet_v2.data.sources import Dataset, open_configured
+from mobilenet_v2.errors import AblationError, ConfigError, nearest
+
+_LAUNCHERS = ("local", "slurm", "commands")
+_KEEP = ("checkpoints", "result")
+_OPTIONAL = ("seeds", "points", "launcher", "jobs", "keep", "slurm")
+_MOST = 1000  # seeds, jobs
+
+
+def main(argv: Sequence[str]) -> None:
+    """`ablate --config=FILE[:BASE] --workdir=FOLDER [--seeds=N] [--points=NAME,…] [--launcher=…] …`."""
+    flags = command_line.parse(
+        argv, __doc__ or "", required=["config", "workdir"], optional=_OPTIONAL, switches=["dry_run"]
+    )
+    launcher = _choice("launcher", flags.launcher, _LAUNCHERS)
+    keep = _choice("keep", flags.keep, _KEEP)
+    jobs = command_line.integer("jobs", flags.jobs, _MOST) or 1
+    slurm_options = slurm.options(flags.slurm, launcher == "slurm")
+    base = command.base_flags(argv)
+    runs, dataset, write = _plan(flags, base)
+    left = [run for run in runs if run.result is None]
+    listing.print_points(runs, Console(stderr=True, width=160) if launcher == "commands" else None)
+    if launcher == "commands":
+        print("\n".join(command.as_text(run, base) for run in left))
+        return
+    per_unit = estimate.measured(runs, dataset) or (estimate.tried(runs[0].planned, base) if left else None)
+    listing.print_plan(runs, left, per_unit and estimate.seconds_of(left, dataset, per_unit) / jobs)
+    if flags.dry_run or not left:
+        return
+    with sweep_directory.hold(pathlib.Path(flags.workdir)):
+        write()
+        if launcher == "slurm":
+            slurm.submit(left, base, slurm_options)
+            return
+        failed = local.run_all(left, base, jobs, listing.reporter(runs), keep == "result")
+    if failed:
+        raise AblationError(
+            f"{len(failed)} of {len(runs)} runs failed: {'; '.join(run.name for run in failed)}; why stands in "
+            f"{str(failed[0].error)!r} and its like, and the same command tries them again"
+        )
+
+
+def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run], Dataset, Callable[[], None]]:
+    """The runs, the data set of the baseline, and what writes `sweep.json`; nothing is written yet.
+
+    Raises:
+      UserError: whatever is wrong with any of them.
+    """
+    config, workdir = flags.config, pathlib.Path(flags.workdir)
+    validate(config)
+    path = base[0].partition("=")[2]
+    found = sweep_directory.check(workdir, config)
+    swept = sweep.load(path, config)
+    planned = sweep.plan(swept, config, sweep_directory.known_costs(found, swept))
+    names = flags.points.split(",") if flags.points is not None else [one.point.name for one in planned]
+    chosen = sweep.chosen(planned, names)
+    seeds = range(config.seed, config.seed + (command_line.integer("seeds", flags.seeds, _MOST) or 3))
+    datasets: dict[str, Dataset] = {}
+    for one in chosen:
+        key = str([one.config.data[name] for name in ("name", "data_dir", "folder", "skip_unreadable")])
+        if key not in datasets:
+            datasets[key] = open_configured(one.config.data, prepare=True)
+        validate_classes(one.config, datasets[key].num_classes)
+    runs = sweep_directory.runs_of(workdir, chosen, seeds)
+
+    def write() -> None:
+        sweep_directory.write(workdir, path, config, swept, planned, seeds, found)
+
+    return runs, next(iter(datasets.values())), write
+
+
+def _choice(name: str, value: str | None, known: Sequence[str]) -> str:
+    if value is not None and value not in known:
+        raise ConfigError(f"--{name} is {value!r}, must be one of {', '.join(known)}{nearest(value, known)}")
+    return value or known[0]
