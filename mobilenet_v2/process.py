@@ -73,7 +73,8 @@ def be_a_data_worker() -> None:
     """
     from absl import logging
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # for the process that started this one, see `data/workers.py`
     logging.set_verbosity(logging.ERROR)  # Grain would warn that JAX is missing
     sys.modules.setdefault("jax", None)  # pyrefly: ignore (Python's own sign that a module can't be imported)
 

@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import threading
@@ -25,6 +26,7 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain asks for flags of its own when it starts a worker
     iterator = iter(batches)
+    at_exit = multiprocessing.util.Finalize(None, _kill_workers, exitpriority=0)
     try:
         while True:
             try:
@@ -40,6 +42,7 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
         # Grain closes only workers that it has drawn from. To tell its state it draws on all that it has started.
         iterator.get_state()
         iterator.close()
+        at_exit.cancel()
         # What each worker gave last is held by the iterator, in a circle, and freed by a thread that Python's end would
         # stop.
         pool = SharedMemoryArray._del_thread_pool
@@ -55,10 +58,21 @@ def _in_own_memory(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def start_worker(index: int, count: int) -> None:
-    """What a worker process does first: it leaves Ctrl-C to the process that started it, and ends when that does."""
+    """What a worker process does first: it leaves signals to the process that started it, and ends when that does.
+
+    Schedulers send theirs to all processes of a job, and the first of them still has batches to read before it stops.
+    """
     del index, count
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+
+
+def _kill_workers() -> None:
+    """At Python's end, for a reader that was not closed: multiprocessing would wait for them after a SIGTERM."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _end_with_parent() -> None:

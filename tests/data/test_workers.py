@@ -165,3 +165,17 @@ def test_workers_end_with_a_process_that_is_killed() -> None:
         process.kill()
         process.communicate(timeout=60)
         wait_for_end_of(pids)
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_workers_read_on_when_a_scheduler_tells_all_processes_to_stop() -> None:
+    with started("goes on", "1") as (process, pids):
+        assert len(pids) == 2
+        for pid, number in itertools.product(pids, (signal.SIGTERM, signal.SIGUSR1)):
+            os.kill(pid, number)
+        time.sleep(1)
+        assert process.poll() is None
+        assert all(pathlib.Path(f"/proc/{pid}").exists() for pid in pids)
+        process.kill()
+        process.communicate(timeout=60)
+        wait_for_end_of(pids)

@@ -1,5 +1,6 @@
 """Processes that are killed, told to stop, or fail; the run is started again and must end as if nothing had been."""
 
+import os
 import pathlib
 import random
 import signal
@@ -49,6 +50,19 @@ def test_told_to_stop_a_run_saves_and_asks_to_be_started_again(
     assert statuses == [75], errors
     assert "the same command goes on from there" in errors[0]
     run_processes.run(tmp_path / "cut", overrides)
+    assert_bit_equal(tmp_path / "cut", whole)
+
+
+def test_told_to_stop_with_all_its_data_workers_a_run_goes_on_as_if_it_had_not_been(
+    overrides: list[str], whole: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    workers = [*overrides, "--config.data.num_workers=2"]
+    started = run_processes.start(tmp_path / "cut", workers)
+    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= 20, started)
+    os.killpg(started[0].pid, signal.SIGTERM)  # as Slurm and Kubernetes do
+    statuses, _, errors = run_processes.finish(started)
+    assert statuses == [75], errors
+    run_processes.run(tmp_path / "cut", workers)
     assert_bit_equal(tmp_path / "cut", whole)
 
 
