@@ -25,8 +25,9 @@ def training(case: str) -> tuple[Callable[[], None], Callable[[], Any]]:
     """What takes a step, and what tells the state; as the config has them, but without its data."""
     import jax
 
-    from benchmarks.compiled_step import random_batch, step_without_data
+    from benchmarks.compiled_step import step_without_data
     from configs import default, digits
+    from mobilenet_v2.data.random_batch import random_batch
     from mobilenet_v2.training import sharding
     from mobilenet_v2.training.setup import state_arguments
     from mobilenet_v2.training.state import create_state

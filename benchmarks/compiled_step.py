@@ -1,6 +1,5 @@
 """One train step, compiled for some devices: what it exchanges, computes and holds. Run by `benchmarks.scaling`."""
 
-import importlib.util
 import json
 import math
 import re
@@ -15,7 +14,9 @@ from flax import linen as nn
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
+from mobilenet_v2 import command_line
 from mobilenet_v2.config import validate, validate_topology
+from mobilenet_v2.data.random_batch import random_batch
 from mobilenet_v2.errors import ConfigError, UserError
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.over_devices import BATCH_AXIS
@@ -89,15 +90,7 @@ def step_without_data(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[nn.Mod
 
 
 def _config(path: str, devices: int, batch_norm: str, scaling: str) -> ConfigDict:
-    specification = importlib.util.spec_from_file_location("config_of_benchmark", path)
-    if specification is None or specification.loader is None:
-        raise ConfigError(f"--config is {path!r}, must be a Python file that defines get_config()")
-    module = importlib.util.module_from_spec(specification)
-    try:
-        specification.loader.exec_module(module)
-    except OSError as error:
-        raise ConfigError(f"--config is {path!r}, which can't be read: {error.strerror}") from error
-    config = module.get_config()
+    config = command_line.parse(["benchmarks.scaling", f"--config={path}"], __doc__ or "", required=["config"]).config
     if scaling == "weak":
         config.train.batch_size *= devices
     config.model.formulation = "lax"
@@ -105,13 +98,6 @@ def _config(path: str, devices: int, batch_norm: str, scaling: str) -> ConfigDic
     validate(config)
     validate_topology(config, devices, 1)
     return config
-
-
-def random_batch(config: ConfigDict) -> dict[str, np.ndarray]:
-    """Noise, in the shapes that the config's batches have."""
-    rows, size = config.train.batch_size, config.augment.image_size or config.data.image_size
-    image = np.random.default_rng(0).integers(0, 256, (rows, size, size, config.data.channels), np.uint8)
-    return {"image": image, "label": np.zeros(rows, np.int32), "mask": np.ones(rows, np.float32)}
 
 
 def _seconds(step: Any, state: Any, batch: Any, key: Any) -> float:

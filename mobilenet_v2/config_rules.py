@@ -192,6 +192,15 @@ def check_parallel(config: ConfigDict) -> None:
             f"config.parallel.batch_norm_group is {rows}, must be {allowed} where config.parallel.batch_norm is "
             f"{mode!r}"
         )
+    frozen = [
+        f"config.train.{name} is {config.train[name]!r}"
+        for name, trains in (("frozen", "nothing"), ("frozen_batch_norm", False))
+        if config.train[name] != trains
+    ]
+    if mode != "global" and frozen:
+        raise ConfigError(
+            f"config.parallel.batch_norm is {mode!r}, must be 'global' where {frozen[0]}: running statistics normalise"
+        )
     micro_batch = config.train.batch_size // config.train.accumulation_steps
     if rows is not None and micro_batch % rows:
         raise ConfigError(

@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from mobilenet_v2.data.sources import open_dataset
-from tests import tiny
+from tests import run_processes, tiny
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +19,20 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tensorflow_datasets"
     open_dataset("digits", str(folder))
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def interruptible(data_dir: str) -> list[str]:
+    """Overrides of a run that is long enough to be interrupted."""
+    return run_processes.longer_run(data_dir)
+
+
+@pytest.fixture(scope="session")
+def whole_of_two(interruptible: list[str], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """An uninterrupted run of two processes."""
+    workdir = tmp_path_factory.mktemp("whole_of_two") / "run"
+    run_processes.run(workdir, interruptible, processes=2)
+    return workdir
 
 
 @pytest.fixture

@@ -45,6 +45,14 @@ WRONG_VALUES = {
         ["--config.parallel.batch_norm_group=4"],
         ["config.parallel.batch_norm_group is 4", "must be None", "'global'"],
     ),
+    "statistics of a device under a frozen backbone": (
+        ["--config.parallel.batch_norm=per_device", "--config.train.frozen=backbone"],
+        ["config.parallel.batch_norm is 'per_device'", "must be 'global'", "config.train.frozen is 'backbone'"],
+    ),
+    "statistics of a device under frozen ones": (
+        ["--config.parallel.batch_norm=per_device", "--config.train.frozen_batch_norm=True"],
+        ["config.parallel.batch_norm is 'per_device'", "must be 'global'", "config.train.frozen_batch_norm is True"],
+    ),
     "groups that do not divide the batch": (
         ["--config.parallel.batch_norm=groups", "--config.parallel.batch_norm_group=5"],
         ["config.parallel.batch_norm_group is 5", "must divide 32"],

@@ -25,21 +25,14 @@ def main(argv: Sequence[str]) -> None:
 def seconds_per_step(config: ConfigDict) -> float:
     """The median of a few, compilation and data not counted."""
     import jax
-    import numpy as np
 
+    from mobilenet_v2.data.random_batch import random_batch
     from mobilenet_v2.training import sharding
     from mobilenet_v2.training.random_keys import training_key
     from mobilenet_v2.training.setup import make_setup
 
     setup = make_setup(config)
-    size, rows = config.augment.image_size or config.data.image_size, config.train.batch_size
-    draw = np.random.default_rng(0)
-    host = {
-        "image": draw.integers(0, 256, (rows, size, size, config.data.channels), np.uint8),
-        "label": draw.integers(0, 2, rows, np.int32),
-        "mask": np.ones(rows, np.float32),
-    }
-    batch = jax.device_put(host, sharding.split_rows(setup.mesh))
+    batch = jax.device_put(random_batch(config), sharding.split_rows(setup.mesh))
     key = training_key(config.seed, sharding.replicated(setup.mesh))
     state, seconds = setup.create_state(), []
     for _ in range(_STEPS + 1):

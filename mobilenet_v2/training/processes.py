@@ -26,6 +26,8 @@ E = TypeVar("E", bound=BaseException)
 
 # What process 0 leaves the others to say what happened to them.
 _LAST_WORDS_SECONDS = 2.0
+# How long processes wait for each other at the start; then JAX ends them with SIGABRT, and a launcher starts all again.
+_JOIN_SECONDS = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,7 @@ def joined(place: Place | None, heartbeat_seconds: int) -> Iterator[None]:
     which wait for it in a step.
 
     Raises:
-      ConfigError: if no cluster is found, or the others are not.
+      ConfigError: if no cluster is found.
     """
     if place is None:
         yield
@@ -130,6 +132,7 @@ def _connect(place: Place, heartbeat_seconds: int) -> None:
             place.coordinator,
             place.num_processes,
             place.process_id,
+            initialization_timeout=_JOIN_SECONDS,
             heartbeat_timeout_seconds=heartbeat_seconds,
             shutdown_timeout_seconds=heartbeat_seconds,
         )

@@ -77,7 +77,7 @@ def test_micro_batches_cost_as_much_as_the_batch_and_exchange_again_each(tmp_pat
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--config=nowhere.py"], "error: --config is 'nowhere.py', which can't be read"),
+        (["--config=nowhere.py"], "error: --config is 'nowhere.py', must be a Python file that exists"),
         (["--config=tests/tiny.py", "--devices=3"], "must be divisible by 3 devices"),
     ],
 )

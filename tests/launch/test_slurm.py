@@ -46,19 +46,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environment
 
 
-@pytest.fixture(scope="module")
-def overrides(data_dir: str) -> list[str]:
-    return run_processes.longer_run(data_dir)
-
-
-@pytest.fixture(scope="module")
-def whole(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """An uninterrupted run of two processes, without Slurm."""
-    workdir = tmp_path_factory.mktemp("whole") / "run"
-    run_processes.run(workdir, overrides, processes=2)
-    return workdir
-
-
 @pytest.fixture
 def submit(cluster: dict[str, str], tmp_path: pathlib.Path) -> Iterator[Submit]:
     """Submits the script with another command; returns the job's number. No job outlives the test."""
@@ -90,8 +77,8 @@ def submit(cluster: dict[str, str], tmp_path: pathlib.Path) -> Iterator[Submit]:
         slurm_cluster.wait_for_end(job, cluster)
 
 
-def training(workdir: pathlib.Path, overrides: list[str]) -> list[str]:
-    return [sys.executable, "train.py", "--config=tests/tiny.py", f"--workdir={workdir}", *overrides]
+def training(workdir: pathlib.Path, interruptible: list[str]) -> list[str]:
+    return [sys.executable, "train.py", "--config=tests/tiny.py", f"--workdir={workdir}", *interruptible]
 
 
 def wait_for_step(workdir: pathlib.Path, step: int, log: pathlib.Path) -> None:
@@ -120,12 +107,12 @@ def process_of_task(task: str, workdir: pathlib.Path) -> int:
 def test_told_to_stop_a_job_is_requeued_and_ends_as_if_it_had_not_been(
     submit: Submit,
     cluster: dict[str, str],
-    overrides: list[str],
-    whole: pathlib.Path,
+    interruptible: list[str],
+    whole_of_two: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
     workdir, log = tmp_path / "cut", tmp_path / "job.out"
-    job = submit(training(workdir, overrides))
+    job = submit(training(workdir, interruptible))
     wait_for_step(workdir, 30, log)
     subprocess.run(["scancel", "--signal=TERM", job], env=cluster, check=True)
     assert slurm_cluster.wait_for_end(job, cluster) == "COMPLETED", log.read_text()
@@ -133,20 +120,24 @@ def test_told_to_stop_a_job_is_requeued_and_ends_as_if_it_had_not_been(
     assert "told to stop, saved; starts again (restart 1)" in said
     assert said.count("goes on from step") == 1
     assert not (tmp_path / "job.deaths").exists()
-    assert_bit_equal(workdir, whole)
+    assert_bit_equal(workdir, whole_of_two)
 
 
 def test_one_task_killed_all_are_requeued_and_end_as_if_it_had_not_been(
-    submit: Submit, cluster: dict[str, str], overrides: list[str], whole: pathlib.Path, tmp_path: pathlib.Path
+    submit: Submit,
+    cluster: dict[str, str],
+    interruptible: list[str],
+    whole_of_two: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> None:
     workdir, log = tmp_path / "cut", tmp_path / "job.out"
-    job = submit(training(workdir, overrides))
+    job = submit(training(workdir, interruptible))
     wait_for_step(workdir, 30, log)
     os.kill(process_of_task("1", workdir), signal.SIGKILL)
     assert slurm_cluster.wait_for_end(job, cluster) == "COMPLETED", log.read_text()
     assert ", for the 1. time; starts again (restart 1)" in log.read_text()
     assert len((tmp_path / "job.deaths").read_text().splitlines()) == 1
-    assert_bit_equal(workdir, whole)
+    assert_bit_equal(workdir, whole_of_two)
 
 
 def test_before_its_time_is_up_the_tasks_are_told(

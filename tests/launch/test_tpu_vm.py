@@ -1,5 +1,6 @@
 """`launch/tpu_vm.sh` with a stand-in for gcloud, which runs what each of two workers is told on this machine."""
 
+import contextlib
 import os
 import pathlib
 import shlex
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -29,8 +31,9 @@ for status in "${statuses[@]}"; do [ "$status" = 0 ] || exit "$status"; done
 """
 
 
-def start(folder: pathlib.Path, program: str, **variables: str) -> subprocess.Popen[str]:
-    """Starts the script, edited so that workers run a program of Python."""
+@contextlib.contextmanager
+def started(folder: pathlib.Path, program: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """The script, edited so that workers run a program of Python; nothing of it outlives the context."""
     edits = {
         "~/mobilenet_v2 && source .venv/bin/activate": "~",
         "/dev/shm/train.pid": "'$HOME/train.pid'",
@@ -47,7 +50,14 @@ def start(folder: pathlib.Path, program: str, **variables: str) -> subprocess.Po
     path = f"{folder}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
     places = {"PATH": path, "WORKERS": str(folder), "CALLS": str(folder / "calls")}
     environment = {**os.environ, **places, **variables}
-    return subprocess.Popen(["bash", "-c", text], env=environment, stderr=subprocess.PIPE, text=True)
+    script = subprocess.Popen(
+        ["bash", "-c", text], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield script
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(script.pid, signal.SIGKILL)
 
 
 def ssh_calls(folder: pathlib.Path) -> list[list[str]]:
@@ -57,11 +67,13 @@ def ssh_calls(folder: pathlib.Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("status", [0, 2, 130])
 def test_what_starting_again_would_not_mend_ends_the_script(status: int, tmp_path: pathlib.Path) -> None:
-    script = start(tmp_path, f"assert sys.argv[1:] == ['--distributed']\nsys.exit({status} if worker == '1' else 0)")
-    _, error = script.communicate(timeout=20)
-    assert (script.returncode, error) == (status, "")
-    expected = ["compute", "tpus", "tpu-vm", "ssh", "my-tpu", "--zone=us-central2-b", "--worker=all"]
-    assert ssh_calls(tmp_path) == [expected]
+    with started(
+        tmp_path, f"assert sys.argv[1:] == ['--distributed']\nsys.exit({status} if worker == '1' else 0)"
+    ) as script:
+        _, error = script.communicate(timeout=20)
+        assert (script.returncode, error) == (status, "")
+        expected = ["compute", "tpus", "tpu-vm", "ssh", "my-tpu", "--zone=us-central2-b", "--worker=all"]
+        assert ssh_calls(tmp_path) == [expected]
 
 
 def test_preemptions_do_not_count_and_all_start_again(tmp_path: pathlib.Path) -> None:
@@ -71,18 +83,18 @@ with open("attempts", "a+") as file:
     file.seek(0)
     sys.exit(75 if len(file.read()) < 4 else 0)
 """
-    script = start(tmp_path, program)
-    script.communicate(timeout=20)
-    assert script.returncode == 0
-    assert len(ssh_calls(tmp_path)) == 4
+    with started(tmp_path, program) as script:
+        script.communicate(timeout=20)
+        assert script.returncode == 0
+        assert len(ssh_calls(tmp_path)) == 4
 
 
 def test_deaths_are_bounded(tmp_path: pathlib.Path) -> None:
-    script = start(tmp_path, "sys.exit(76 if worker == '1' else 0)")
-    _, error = script.communicate(timeout=20)
-    assert script.returncode == 76
-    assert "died with status 76, 2 times in all; 1 are allowed" in error
-    assert len(ssh_calls(tmp_path)) == 2
+    with started(tmp_path, "sys.exit(76 if worker == '1' else 0)") as script:
+        _, error = script.communicate(timeout=20)
+        assert script.returncode == 76
+        assert "died with status 76, 2 times in all; 1 are allowed" in error
+        assert len(ssh_calls(tmp_path)) == 2
 
 
 def test_told_to_stop_it_tells_the_workers_and_ends_with_75(tmp_path: pathlib.Path) -> None:
@@ -91,22 +103,22 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
 open("started", "w").close()
 time.sleep(60)
 """
-    script = start(tmp_path, program)
-    deadline = time.monotonic() + 20
-    while not all((tmp_path / worker / "started").exists() for worker in "01"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    script.send_signal(signal.SIGTERM)
-    script.communicate(timeout=20)
-    assert script.returncode == 75
-    assert len(ssh_calls(tmp_path)) == 2
+    with started(tmp_path, program) as script:
+        deadline = time.monotonic() + 20
+        while not all((tmp_path / worker / "started").exists() for worker in "01"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        script.send_signal(signal.SIGTERM)
+        script.communicate(timeout=20)
+        assert script.returncode == 75
+        assert len(ssh_calls(tmp_path)) == 2
 
 
 def test_a_tpu_that_is_gone_is_one_error(tmp_path: pathlib.Path) -> None:
-    script = start(tmp_path, "", STATE="PREEMPTED")
-    _, error = script.communicate(timeout=20)
-    assert script.returncode == 1
-    assert error == "tpu_vm.sh: my-tpu is PREEMPTED, must be READY; make it anew, and start this again\n"
+    with started(tmp_path, "", STATE="PREEMPTED") as script:
+        _, error = script.communicate(timeout=20)
+        assert script.returncode == 1
+        assert error == "tpu_vm.sh: my-tpu is PREEMPTED, must be READY; make it anew, and start this again\n"
 
 
 @pytest.mark.parametrize("name", ["tpu_vm.sh", "slurm.sbatch"])

@@ -77,6 +77,10 @@ def fail_in(index, error):
 
 def main(argv):
     what, port, index = argv[1:]
+    if what == "the other never comes":
+        processes._JOIN_SECONDS = 3
+        if index == "1":
+            return
     with processes.joined(processes.Place(f"127.0.0.1:{port}", 2, int(index)), 10):
         print(processes.gather_bytes(b"x" * (1 + int(index))), processes.first_of(int(index) + 5), flush=True)
         if what == "wrong in one":
@@ -115,6 +119,11 @@ def test_what_one_process_finds_wrong_both_end_with_and_one_tells() -> None:
     assert statuses == [2, 2]
     assert all("[b'x', b'xx'] 5" in text for text in said)
     assert [errors[0].count("error: folder 'a' is missing"), errors[1]] == [1, ""]
+
+
+def test_one_that_waits_in_vain_for_the_others_ends_as_one_that_is_to_be_started_again() -> None:
+    statuses, _, errors = pair("the other never comes")
+    assert statuses[0] not in (0, 2, 75, 130), errors[0]
 
 
 def test_what_both_find_wrong_is_told_once() -> None:
