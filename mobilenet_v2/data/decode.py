@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import warnings
 from collections.abc import Sequence
 
 import cv2
@@ -18,6 +20,9 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
 # From here on Pillow warns of a decompression bomb.
 _MAX_PIXELS = 89_478_485
 _EXIF_ORIENTATION = 0x0112
+_PNG_COLOUR, _PNG_HEAD = 25, 65536  # where its colour type stands, and how far before the pixels a tRNS may
+# Pillow's, of files that are damaged in one of a dozen ways.
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, OverflowError, struct.error)
 # What brings pixels that were stored in orientation 2 … 8 upright (EXIF 2.3, §4.6.4).
 _UPRIGHT = {
     2: lambda x: x[:, ::-1],
@@ -28,7 +33,13 @@ _UPRIGHT = {
     7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
     8: lambda x: x[:, ::-1].swapaxes(0, 1),
 }
+# What OpenCV does to a TIFF in such an orientation is undone by the one for this.
+_BACK = {6: 8, 8: 6}
 _BLACK = (0, 0, 0)
+_TIFF = (b"II", b"MM")
+# Formats in which OpenCV loses the transparency of grey pixels, or refuses them.
+_JPEG_2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+warnings.filterwarnings("ignore", "Corrupt EXIF data")  # of Pillow; orientation then is as if there were none
 
 
 def decode(
@@ -55,8 +66,10 @@ def decode(
         image = _decode_other(encoded, channels, background)
     if image is None:
         raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
-    if exif_orientation:
-        image = np.ascontiguousarray(_UPRIGHT.get(_orientation(encoded), lambda x: x)(image))
+    if exif_orientation != encoded.startswith(_TIFF):  # OpenCV turns these by itself
+        orientation = _orientation(encoded)
+        orientation = orientation if exif_orientation else _BACK.get(orientation, orientation)
+        image = np.ascontiguousarray(_UPRIGHT.get(orientation, lambda x: x)(image))
     return image
 
 
@@ -93,10 +106,12 @@ def _decode_damaged_jpeg(encoded: bytes, channels: int) -> np.ndarray | None:
 
 
 def _decode_other(encoded: bytes, channels: int, background: Sequence[int]) -> np.ndarray | None:
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
+    image = _transparent_grey(encoded)
+    if image is None:
+        try:
+            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return None
     if image is None:
         return None
     if image.dtype not in (np.uint8, np.uint16):
@@ -115,6 +130,20 @@ def _decode_other(encoded: bytes, channels: int, background: Sequence[int]) -> n
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def _transparent_grey(encoded: bytes) -> np.ndarray | None:
+    """Blue, green, red and alpha of grey pixels that have some, by Pillow; None where OpenCV does as well."""
+    grey_png = encoded.startswith(PNG) and encoded[_PNG_COLOUR] == 0 and b"tRNS" in encoded[:_PNG_HEAD]
+    if not grey_png and not encoded.startswith((*_TIFF, *_JPEG_2000)):
+        return None
+    try:
+        image = Image.open(io.BytesIO(encoded))
+        if image.mode not in ("LA", "PA") and not (grey_png and image.mode in ("1", "L")):
+            return None
+        return np.asarray(image.convert("RGBA"))[..., [2, 1, 0, 3]]  # of a TIFF upright, as OpenCV's are
+    except (*_PILLOW_ERRORS, Image.DecompressionBombError):
+        return None
+
+
 def _composite(image_HxWx4: np.ndarray, background: Sequence[int]) -> np.ndarray:
     """Blue, green, red over a background: α · pixel + (1 − α) · background, rounded."""
     behind = np.array(background[::-1], np.uint16)
@@ -125,9 +154,10 @@ def _composite(image_HxWx4: np.ndarray, background: Sequence[int]) -> np.ndarray
 
 def _orientation(encoded: bytes) -> int:
     """EXIF's orientation, 1 where there is none that can be read."""
-    if b"Exif" not in encoded[:65536] and b"EXIF" not in encoded and b"eXIf" not in encoded:
+    told = b"Exif" in encoded[:65536] or b"EXIF" in encoded or b"eXIf" in encoded
+    if not told and not encoded.startswith(_TIFF) and encoded[4:8] != b"ftyp":  # AVIF has boxes of its own for it
         return 1
     try:
         return int(Image.open(io.BytesIO(encoded)).getexif().get(_EXIF_ORIENTATION, 1))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (*_PILLOW_ERRORS, Image.DecompressionBombError):
         return 1

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import posixpath
 import stat
 import tarfile
 import zipfile
@@ -13,6 +14,7 @@ from typing import Any
 
 from mobilenet_v2.errors import DataError
 
+_LINKS = 32  # of an archive, one to the next, before they are taken for a circle
 # Left by file managers and archivers; not a word is said of them, nor of what begins with a dot.
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 
@@ -43,8 +45,11 @@ class Listing:
                 yield lambda name: _from_zip(archive, members[name])
         else:
             with tarfile.open(self.root, "r:") as archive, open(self.root, "rb") as file:
-                spans = {_clean(member.name): (member.size, member.offset_data) for member in archive}
-                yield lambda name: os.pread(file.fileno(), *spans[name])
+                found = _members(archive)
+                spans = {
+                    name: (member.size, member.offset_data) for name, member in found.items() if member is not None
+                }
+                yield lambda name: _from_tar(file.fileno(), spans, name)
 
 
 def list_files(path: str | os.PathLike[str]) -> Listing:
@@ -88,8 +93,12 @@ def _list_folder(root: pathlib.Path) -> tuple[dict[str, tuple[int, int]], set[st
                 found = _stat(entry)
                 if found is None:
                     files[name] = (0, 0)  # A link to nothing: it is told of where it is read.
+                elif stat.S_ISREG(found.st_mode):
+                    # What may not be read is told of where it is read, and is another version once it may.
+                    size = found.st_size if os.access(entry.path, os.R_OK) else -1
+                    files[name] = (size, found.st_mtime_ns)
                 elif not stat.S_ISDIR(found.st_mode):
-                    files[name] = (found.st_size, found.st_mtime_ns)
+                    pass  # a pipe or a device: to read one could take for ever
                 elif (found.st_dev, found.st_ino) not in above:
                     folders.add(name)
                     waiting.append((name, above | {(found.st_dev, found.st_ino)}))
@@ -112,9 +121,33 @@ def _list_zip(root: pathlib.Path) -> tuple[dict[str, tuple[int, int]], set[str]]
 
 def _list_tar(root: pathlib.Path) -> tuple[dict[str, tuple[int, int]], set[str]]:
     with tarfile.open(root, "r:") as archive:
-        members = archive.getmembers()
-    files = {_clean(member.name): (member.size, int(member.mtime)) for member in members if member.isfile()}
+        found, members = _members(archive), archive.getmembers()
+    files = {name: (0, 0) if one is None else (one.size, int(one.mtime)) for name, one in found.items()}
     return _without_litter(files, (_clean(member.name) for member in members if member.isdir()))
+
+
+def _members(archive: tarfile.TarFile) -> dict[str, tarfile.TarInfo | None]:
+    """Each file by name; a link as the file that it leads to, None where that is not in the archive.
+
+    Raises:
+      DataError: for a link to a folder.
+    """
+    by_name = {_clean(member.name): member for member in archive.getmembers()}
+    files: dict[str, tarfile.TarInfo | None] = {}
+    for name, member in by_name.items():
+        target: tarfile.TarInfo | None = member
+        for _ in range(_LINKS):
+            if target is None or not (target.islnk() or target.issym()):
+                break
+            beside = posixpath.dirname(_clean(target.name)) if target.issym() else ""
+            target = by_name.get(posixpath.normpath(posixpath.join(beside, target.linkname)))
+        if target is not None and target.isdir() and not member.isdir():
+            raise DataError(
+                f"{archive.name!r} has {name!r}, a link to a folder: unpack the archive and name its folder"
+            )
+        if target is None or target.isfile():
+            files[name] = target
+    return files
 
 
 def _without_litter(files: dict[str, Any], folders: Iterator[str]) -> tuple[dict[str, Any], set[str]]:
@@ -129,6 +162,12 @@ def _clean(name: str) -> str:
 
 def _is_litter(name: str) -> bool:
     return any(part.startswith(".") or part.lower() in _LITTER for part in name.split("/"))
+
+
+def _from_tar(file: int, spans: dict[str, tuple[int, int]], name: str) -> bytes:
+    if name not in spans:
+        raise OSError("it is a link to what is not in the archive")
+    return os.pread(file, *spans[name])
 
 
 def _from_zip(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

@@ -11,7 +11,11 @@ from mobilenet_v2.errors import DataError
 
 VALIDATION_SHARE = 0.2
 
-_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 _READ = "jpg jpeg jpe jfif png webp bmp gif tif tiff jp2 avif pbm pgm ppm pnm"
 # Plainly pictures that our decoder does not read: they are named as unreadable rather than left out in silence.
 _NOT_READ = "heic heif jxl psd svg raw cr2 nef dng arw"
@@ -37,14 +41,15 @@ class Layout:
 def read_layout(listing: Listing) -> Layout:
     """Pictures of `class/…`, or of `train/class/…`, `validation/class/…` and, perhaps, `test/class/…`.
 
-    `val` and `valid` are `validation`, too. Where nothing is named so, a fifth of the training pictures is set aside
-    for it: those whose class and name hash low, so that a picture stays on its side when others come or go. A class
-    all of whose pictures would be set aside keeps them. Folders within a class belong to it. A single folder that
-    holds all the rest is looked into.
+    `training`, `val`, `valid` and `testing` are such names, too, in capitals as well. Where nothing is named so, a
+    fifth of the training pictures is set aside for validation: those whose class and name hash low, so that a picture
+    stays on its side when others come or go. A class all of whose pictures would be set aside keeps them. Folders
+    within a class belong to it. A single folder that holds all the rest is looked into.
 
     Raises:
       DataError: for a picture outside a class's folder, a class without pictures or without training pictures, two
-        classes whose names differ by case alone, a name that can't be written to a file, or no picture at all.
+        classes whose names differ by case alone, two folders for a split, a split's folder without pictures, a name
+        that can't be written to a file, or no picture at all.
     """
     where = str(listing.root)
     pictures = [name for name in listing.files if pathlib.PurePosixPath(name).suffix.lower() in _PICTURES]
@@ -52,8 +57,11 @@ def read_layout(listing: Listing) -> Layout:
         raise DataError(f"{where!r} holds no picture, such as class/name.jpg, among {len(listing.files)} files")
     top = _common_folder(pictures, listing.folders)
     relative = {name: tuple(name.removeprefix(top).split("/")) for name in pictures}
-    heads = {parts[0] for parts in relative.values()}
-    in_splits = heads <= _SPLITS.keys() or any(parts[0] == "train" and len(parts) > 2 for parts in relative.values())
+    in_splits = _are_splits({parts[0] for parts in relative.values()}) or any(
+        _split_of(parts[0]) == "train" and len(parts) > 2 for parts in relative.values()
+    )
+    if in_splits:
+        _check_splits(relative.values(), listing.folders, top, where)
     assigned = _assign(relative, in_splits, where)
     if "validation" not in assigned:
         assigned["train"], assigned["validation"] = _set_aside(assigned.get("train", {}), where)
@@ -69,13 +77,34 @@ def read_layout(listing: Listing) -> Layout:
     return Layout(splits, tuple(classes), tuple(sorted(listing.files.keys() - set(pictures))))
 
 
+def _split_of(folder: str) -> str | None:
+    return _SPLITS.get(folder.casefold())
+
+
+def _are_splits(folders: Iterable[str]) -> bool:
+    return all(_split_of(folder) for folder in folders)
+
+
+def _check_splits(pictures: Iterable[_Parts], folders: Iterable[str], top: str, where: str) -> None:
+    filled = {parts[0] for parts in pictures}
+    below_top = {name.removeprefix(top) for name in folders if name.startswith(top)}
+    seen: dict[str, str] = {}
+    for name in sorted(name for name in {*filled, *below_top} if "/" not in name):
+        split = _split_of(name)
+        if split is not None and split in seen:
+            raise DataError(f"{where!r} has {seen[split]!r} and {name!r}, which are both the {split} split: keep one")
+        if split is not None and name not in filled:
+            raise DataError(f"{where!r} has a folder {name!r} without pictures: fill it or remove it")
+        seen |= {split: name} if split is not None else {}
+
+
 def _common_folder(pictures: Sequence[str], folders: Iterable[str]) -> str:
     """What all names begin with, a slash at its end; neither a split's folder nor a class's."""
     top, folders = "", list(folders)
     while True:
         heads = {name.removeprefix(top).split("/")[0] for name in (*pictures, *folders) if name.startswith(top)}
         deep = all(name.removeprefix(top).count("/") >= 2 for name in pictures)
-        if len(heads) > 1 or heads <= _SPLITS.keys() or not deep:
+        if len(heads) > 1 or _are_splits(heads) or not deep:
             return top
         top += f"{heads.pop()}/"
 
@@ -84,11 +113,12 @@ def _assign(relative: Mapping[str, _Parts], in_splits: bool, where: str) -> dict
     """Each split's pictures, with the parts of their names from the class on."""
     assigned: dict[str, dict[str, _Parts]] = collections.defaultdict(dict)
     for name, parts in relative.items():
-        split, below = (_SPLITS.get(parts[0]), parts[1:]) if in_splits else ("train", parts)
+        split, below = (_split_of(parts[0]), parts[1:]) if in_splits else ("train", parts)
         if split is None:
             raise DataError(f"{where!r} has {name!r} beside the folder 'train', must be in train, validation or test")
         if len(below) < 2:
-            raise DataError(f"{where!r} has {name!r} in no class's folder, must be as class/{parts[-1]}")
+            inside = "/".join([*parts[:-1], "CLASS", parts[-1]])
+            raise DataError(f"{where!r} has {name!r} in no class's folder, must be as {inside}")
         assigned[split][name] = below
     return dict(assigned)
 
@@ -115,7 +145,7 @@ def _class_folders(folders: Iterable[str], top: str, in_splits: bool) -> set[str
     """`class` of `top/train/class`, or of `top/class`."""
     relative = [name.removeprefix(top).split("/") for name in folders if name.startswith(top)]
     if in_splits:
-        return {parts[1] for parts in relative if len(parts) == 2 and parts[0] in _SPLITS}
+        return {parts[1] for parts in relative if len(parts) == 2 and _split_of(parts[0])}
     return {parts[0] for parts in relative if len(parts) == 1}
 
 

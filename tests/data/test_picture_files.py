@@ -1,5 +1,7 @@
+import os
 import pathlib
 import shutil
+import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,6 +65,68 @@ def test_a_link_to_nothing_is_listed_and_fails_when_it_is_read(tmp_path: pathlib
     assert listing.files["cat/gone.png"] == (0, 0)
     with listing.reader() as read, pytest.raises(FileNotFoundError):
         read("cat/gone.png")
+
+
+def archive_with(path: pathlib.Path, name: str, kind: bytes, target: str) -> pathlib.Path:
+    """A .tar of NAMES and a link."""
+    fill(path / "pictures", NAMES)
+    tar = pathlib.Path(shutil.make_archive(str(path / "packed"), "tar", path / "pictures"))
+    link = tarfile.TarInfo(name)
+    link.type, link.linkname = kind, target
+    with tarfile.open(tar, "a") as archive:
+        archive.addfile(link)
+    return tar
+
+
+@pytest.mark.parametrize(
+    "kind, target", [(tarfile.LNKTYPE, "./cat/deep/2.png"), (tarfile.SYMTYPE, "../cat/deep/2.png")]
+)
+def test_a_link_within_a_tar_is_the_file_that_it_leads_to(kind: bytes, target: str, tmp_path: pathlib.Path) -> None:
+    listing = list_files(archive_with(tmp_path, "dog/link.png", kind, target))
+    assert listing.files["dog/link.png"] == listing.files["cat/deep/2.png"]
+    with listing.reader() as read:
+        assert read("dog/link.png") == picture("cat/deep/2.png")
+
+
+@pytest.mark.parametrize("target", ["../nowhere.png", "/etc/passwd", "link.png"])
+def test_a_link_out_of_a_tar_or_to_itself_fails_when_it_is_read(target: str, tmp_path: pathlib.Path) -> None:
+    listing = list_files(archive_with(tmp_path, "dog/link.png", tarfile.SYMTYPE, target))
+    with listing.reader() as read, pytest.raises(OSError, match="a link to what is not in the archive"):
+        read("dog/link.png")
+
+
+def test_a_link_to_a_folder_of_a_tar_is_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(DataError, match=r"'horse', a link to a folder: unpack the archive"):
+        list_files(archive_with(tmp_path, "horse", tarfile.SYMTYPE, "cat"))
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_picture_whatever_its_name(tmp_path: pathlib.Path) -> None:
+    folder = fill(tmp_path / "pictures", NAMES)
+    os.mkfifo(folder / "cat" / "pipe.png")
+    assert list(list_files(folder).files) == NAMES
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_picture_that_changed_is_another_version_in_an_archive_too(kind: str, tmp_path: pathlib.Path) -> None:
+    folder = fill(tmp_path / "pictures", NAMES)
+    before = list_files(shutil.make_archive(str(tmp_path / "before"), kind, folder)).files
+    changed = bytearray((folder / "dog/3.png").read_bytes())
+    changed[-1] ^= 1
+    (folder / "dog/3.png").write_bytes(changed)
+    os.utime(folder / "dog/3.png", (2e9, 2e9))
+    after = list_files(shutil.make_archive(str(tmp_path / "after"), kind, folder)).files
+    assert [name for name in NAMES if before[name] != after[name]] == ["dog/3.png"]
+
+
+def test_a_file_that_may_be_read_at_last_is_another_version(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fill(tmp_path / "pictures", NAMES)
+    readable = list_files(folder).files
+    # Who runs the tests as root may read everything.
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("3.png"))
+    assert [name for name in NAMES if list_files(folder).files[name] != readable[name]] == ["dog/3.png"]
 
 
 def test_an_empty_folder_is_listed(tmp_path: pathlib.Path) -> None:

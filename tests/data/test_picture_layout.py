@@ -30,10 +30,17 @@ def test_folders_named_train_and_validation_are_the_splits_and_those_in_them_the
     assert layout.splits["validation"]["validation/cat/0.png"] == 0
 
 
-@pytest.mark.parametrize("word", ["val", "valid"])
+@pytest.mark.parametrize("word", ["val", "valid", "Validation", "VAL"])
 def test_validation_has_shorter_names(word: str) -> None:
     names = [name.replace("validation", word) for name in TWO_CLASSES]
     assert len(read_layout(listing(names)).splits["validation"]) == 6
+
+
+@pytest.mark.parametrize("word", ["Train", "training", "TRAIN"])
+def test_the_training_split_has_other_names(word: str) -> None:
+    layout = read_layout(listing([name.replace("train/", f"{word}/") for name in TWO_CLASSES]))
+    assert layout.class_names == ("cat", "dog")
+    assert len(layout.splits["train"]) == len(layout.splits["validation"]) == 6
 
 
 def test_a_test_split_is_optional() -> None:
@@ -94,8 +101,12 @@ def test_files_that_are_no_pictures_are_left_out_and_listed() -> None:
     [
         ([], [], "holds no picture"),
         (["a.txt"], [], "holds no picture, .* among 1 files"),
-        (["1.png", "2.png"], [], r"'1\.png' in no class's folder, must be as class/1\.png"),
-        ([*TWO_CLASSES, "train/7.png"], [], r"'train/7\.png' in no class's folder"),
+        (["1.png", "2.png"], [], r"'1\.png' in no class's folder, must be as CLASS/1\.png"),
+        ([*TWO_CLASSES, "train/7.png"], [], r"'train/7\.png' in no class's folder, must be as train/CLASS/7\.png"),
+        ([*TWO_CLASSES, "val/cat/7.png"], [], "'val' and 'validation', which are both the validation split"),
+        ([*TWO_CLASSES, "Train/cat/7.png"], [], "'Train' and 'train', which are both the train split"),
+        (["train/cat/1.png", "train/dog/1.png"], ["validation"], "a folder 'validation' without pictures"),
+        (["train/cat/1.png", "train/dog/1.png"], ["val", "val/cat"], "a folder 'val' without pictures"),
         ([*TWO_CLASSES, "extra/cat/7.png"], [], r"'extra/cat/7\.png' beside the folder 'train'"),
         (["train/1.png", "validation/2.png"], [], r"'train/1\.png' in no class's folder"),
         (["test/cat/1.png", "validation/cat/2.png", "test/dog/1.png"], [], "no training pictures of class 'cat'"),

@@ -179,7 +179,7 @@ def _read_one(read: Callable[[str], bytes], name: str, known: bool) -> tuple[byt
     try:
         encoded = read(name)
         if not known:
-            decode(encoded)
+            decode(encoded, exif_orientation=True)
     except OSError as error:
         return None, error.strerror or str(error)
     except ValueError as error:
