@@ -14,6 +14,8 @@ import json
 import pathlib
 import tarfile
 
+from mobilenet_v2.data.builders.archives import read_member
+
 
 def is_validation(code: str) -> bool:
     """A fifth of the code points."""
@@ -25,7 +27,7 @@ def unpack(package: pathlib.Path, vendor: str, output: pathlib.Path) -> int:
     prefix = f"package/img/{vendor}/64/"
     count = 0
     with tarfile.open(package) as tar:
-        table = json.loads(_read(tar, "package/emoji.json"))
+        table = json.loads(read_member(tar, "package/emoji.json"))
         entries = {entry["image"]: entry for entry in table if entry["category"] != "Component"}
         for member in tar:
             name = member.name.removeprefix(prefix)
@@ -35,16 +37,9 @@ def unpack(package: pathlib.Path, vendor: str, output: pathlib.Path) -> int:
                 label = entry["category"].lower().replace(" & ", "_and_").replace(" ", "_")
                 target = output / split / label / f"{vendor}-{name}"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_read(tar, member))
+                target.write_bytes(read_member(tar, member))
                 count += 1
     return count
-
-
-def _read(tar: tarfile.TarFile, member: str | tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    if file is None:
-        raise FileNotFoundError(f"{tar.name} holds no file {member}")
-    return file.read()
 
 
 def main() -> None:

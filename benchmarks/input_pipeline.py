@@ -25,6 +25,7 @@ from typing import Any
 from benchmarks import photographs
 from benchmarks.step_time import machine
 from mobilenet_v2 import process
+from mobilenet_v2.errors import nearest
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
@@ -138,7 +139,9 @@ def compare_with_step(argv: list[str], rounds: int) -> None:
 
 def main() -> None:
     """Reads the flags, makes the pictures, and measures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--photographs", type=pathlib.Path, help="a folder of JPEGs; else scikit-learn's two")
     parser.add_argument("--tensorflow_python", help="interpreter of an environment with TensorFlow")
     parser.add_argument("--torch_python", help="interpreter of an environment with torch and Pillow")
@@ -149,6 +152,9 @@ def main() -> None:
         "--config", help="measure the loader and the train step of this config instead, also with --config.FIELD=VALUE"
     )
     flags, overrides = parser.parse_known_args()
+    for name in ("images", "rounds", "batches"):
+        if getattr(flags, name) < 1:
+            parser.error(f"--{name} is {getattr(flags, name)}, must be at least 1")
     if flags.config:
         sys.exit(
             process.execute(
@@ -157,7 +163,8 @@ def main() -> None:
             )
         )
     if overrides:
-        parser.error(f"unexpected argument {overrides[0]!r}")
+        hint = nearest(overrides[0].partition("=")[0], [f"--{name}" for name in vars(flags)])
+        parser.error(f"unexpected argument {overrides[0]!r}{hint}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         photographs.make(folder, flags.photographs, flags.images)

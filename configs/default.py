@@ -18,74 +18,87 @@ def get_config() -> ConfigDict:
     config.init_from = placeholder(str)
 
     config.model = _model()
-
-    config.data = ConfigDict()
-    config.data.name = "imagenet2012"  # a TensorFlow Datasets name; `digits` and `image_folder` are our own
-    config.data.data_dir = placeholder(str)  # None: TFDS_DATA_DIR or ~/tensorflow_datasets
-    config.data.folder = placeholder(str)  # of image_folder: pictures, or a .tar or .zip; of imagenet2012: its archives
-    config.data.skip_unreadable = False  # of image_folder: True leaves out what can't be read, False refuses it
-    config.data.train_split = "train"  # any TFDS split expression
-    config.data.validation_split = "validation"  # scored every `train.evaluate_every` steps
-    config.data.test_split = placeholder(str)  # scored once, at the end; None: there is none
-    config.data.image_size = 224  # pixels, of square images; see also `augment.image_size`
-    config.data.channels = 3  # RGB; 1 is grey, with one number in mean and std
-    config.data.mean = (0.5, 0.5, 0.5)  # per channel, of pixels in [0, 1]; subtracted on the device
-    config.data.std = (0.5, 0.5, 0.5)  # divided by, likewise
-    config.data.background = (0, 0, 0)  # red, green, blue behind what is transparent and beyond the borders
-    config.data.exif_orientation = False  # True turns as the camera noted; ImageNet is used as it is stored
-    # What evaluation sees: "whole_image"; "shorter_side" (or "shorter_side_floor") of `resize_size`, then the centre;
-    # "central_fraction": the central `crop_fraction` of each side.
-    config.data.resize = "central_fraction"
-    config.data.resize_size = placeholder(int)  # pixels; None: `image_size`
-    config.data.crop_fraction = 0.875
-    # "nearest", "box", "bilinear", "bicubic", "lanczos" are Pillow's; "area" and "linear" OpenCV's; "bilinear_tf1".
-    config.data.interpolation = "bilinear_tf1"
-    # Neither changes what is read, so a run may go on with others.
-    config.data.num_threads = 8  # that read ahead, here or in each worker; 0 suits images of some 32 pixels
-    config.data.num_workers = 0  # processes; for more cores than some six, whose threads would wait for Python
-    config.data.cache = "none"  # "memory" holds the records, still encoded: for small images in small data sets
-    # Where training images are: "host", read and augmented as they are needed; "device": decoded once, all of them on
-    # every device, and augmented there, with other draws.
-    config.data.residence = "host"
-    config.data.device_bytes = 2**30  # the most that residence "device" may take of each device's memory
-    config.data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
-
+    config.data = _data()
     config.augment = _augment()
-
-    config.train = ConfigDict()
-    config.train.batch_size = 96  # global: over all devices and hosts
-    config.train.accumulation_steps = 1  # micro-batches a step; batch norm sees one at a time
-    config.train.num_epochs = 300.0  # passes over the training split
-    config.train.num_steps = placeholder(int)  # optimizer steps; where given, instead of num_epochs
-    config.train.label_smoothing = 0.0
-    config.train.frozen = "nothing"  # "backbone": the classifier alone trains, and running statistics stay as well
-    config.train.frozen_batch_norm = False  # True: running statistics normalise in training and stay as they are
-    config.train.log_every = 100  # steps between rows of metrics.jsonl
-    config.train.checkpoint_every = 5000  # steps
-    config.train.evaluate_every = 10000  # steps; a multiple of checkpoint_every
-    config.train.keep_checkpoints = 2  # the newest ones
-
-    config.optimizer = ConfigDict()
-    config.optimizer.name = "rmsprop"  # "rmsprop" as TF1 wrote it, "sgd" or "adamw"
-    config.optimizer.learning_rate = 0.045  # at its peak
-    config.optimizer.backbone_rate = 1.0  # learning rate of all but the classifier, over that of the classifier
-    # The batch that this rate is stated for: it is scaled by batch_size / reference_batch; None: as it stands.
-    config.optimizer.reference_batch = placeholder(int)
-    config.optimizer.momentum = 0.9  # rmsprop, sgd; adamw's β₁
-    config.optimizer.nesterov = True  # sgd: Nesterov's momentum, or Polyak's
-    config.optimizer.decay = 0.9  # rmsprop's mean square; adamw's β₂
-    config.optimizer.epsilon = 1.0  # rmsprop: inside the root; adamw: outside. sgd has none
-    config.optimizer.weight_decay = 4e-5  # rmsprop, sgd: added to the gradient. adamw: decoupled
-    # What decays: "slim" kernels but depthwise ones, "kernels" all kernels, "all" every parameter.
-    config.optimizer.weight_decay_mask = "slim"
-    config.optimizer.schedule = "exponential"  # staircase; or "cosine" to zero; or "constant"
-    config.optimizer.warmup_epochs = 0.0  # linear from zero
-    config.optimizer.decay_rate = 0.98  # exponential: factor of a stair
-    config.optimizer.epochs_per_decay = 2.5  # exponential: length of a stair
-    config.optimizer.ema_decay = 0.9999  # of parameters and batch statistics; 0: no averages
-
+    config.train = _train()
+    config.optimizer = _optimizer()
     config.parallel = _parallel()
     return config
+
+
+def _data() -> ConfigDict:
+    """What is read, and what evaluation sees of it."""
+    data = ConfigDict()
+    data.name = "imagenet2012"  # a TensorFlow Datasets name; `digits` and `image_folder` are our own
+    data.data_dir = placeholder(str)  # None: TFDS_DATA_DIR or ~/tensorflow_datasets
+    data.folder = placeholder(str)  # of image_folder: pictures, or a .tar or .zip; of imagenet2012: its archives
+    data.skip_unreadable = False  # of image_folder: True leaves out what can't be read, False refuses it
+    data.train_split = "train"  # any TFDS split expression
+    data.validation_split = "validation"  # scored every `train.evaluate_every` steps
+    data.test_split = placeholder(str)  # scored once, at the end; None: there is none
+    data.image_size = 224  # pixels, of square images; see also `augment.image_size`
+    data.channels = 3  # RGB; 1 is grey, with one number in mean and std
+    data.mean = (0.5, 0.5, 0.5)  # per channel, of pixels in [0, 1]; subtracted on the device
+    data.std = (0.5, 0.5, 0.5)  # divided by, likewise
+    data.background = (0, 0, 0)  # red, green, blue behind what is transparent and beyond the borders
+    data.exif_orientation = False  # True turns as the camera noted; ImageNet is used as it is stored
+    # What evaluation sees: "whole_image"; "shorter_side" (or "shorter_side_floor") of `resize_size`, then the centre;
+    # "central_fraction": the central `crop_fraction` of each side.
+    data.resize = "central_fraction"
+    data.resize_size = placeholder(int)  # pixels; None: `image_size`
+    data.crop_fraction = 0.875
+    # "nearest", "box", "bilinear", "bicubic", "lanczos" are Pillow's; "area" and "linear" OpenCV's; "bilinear_tf1".
+    data.interpolation = "bilinear_tf1"
+    # Neither changes what is read, so a run may go on with others.
+    data.num_threads = 8  # that read ahead, here or in each worker; 0 suits images of some 32 pixels
+    data.num_workers = 0  # processes; for more cores than some six, whose threads would wait for Python
+    data.cache = "none"  # "memory" holds the records, still encoded: for small images in small data sets
+    # Where training images are: "host", read and augmented as they are needed; "device": decoded once, all of them on
+    # every device, and augmented there, with other draws.
+    data.residence = "host"
+    data.device_bytes = 2**30  # the most that residence "device" may take of each device's memory
+    data.max_unreadable = 0.001  # share of unreadable images, of an epoch or more, above which the run stops
+    return data
+
+
+def _train() -> ConfigDict:
+    """How long, how much at a time, and what is left alone."""
+    train = ConfigDict()
+    train.batch_size = 96  # global: over all devices and hosts
+    train.accumulation_steps = 1  # micro-batches a step; batch norm sees one at a time
+    train.num_epochs = 300.0  # passes over the training split
+    train.num_steps = placeholder(int)  # optimizer steps; where given, instead of num_epochs
+    train.label_smoothing = 0.0
+    train.frozen = "nothing"  # "backbone": the classifier alone trains, and running statistics stay as well
+    train.frozen_batch_norm = False  # True: running statistics normalise in training and stay as they are
+    train.log_every = 100  # steps between rows of metrics.jsonl
+    train.checkpoint_every = 5000  # steps
+    train.evaluate_every = 10000  # steps; a multiple of checkpoint_every
+    train.keep_checkpoints = 2  # the newest ones
+    return train
+
+
+def _optimizer() -> ConfigDict:
+    """TF-slim's for MobileNetV2."""
+    optimizer = ConfigDict()
+    optimizer.name = "rmsprop"  # "rmsprop" as TF1 wrote it, "sgd" or "adamw"
+    optimizer.learning_rate = 0.045  # at its peak
+    optimizer.backbone_rate = 1.0  # learning rate of all but the classifier, over that of the classifier
+    # The batch that this rate is stated for: it is scaled by batch_size / reference_batch; None: as it stands.
+    optimizer.reference_batch = placeholder(int)
+    optimizer.momentum = 0.9  # rmsprop, sgd; adamw's β₁
+    optimizer.nesterov = True  # sgd: Nesterov's momentum, or Polyak's
+    optimizer.decay = 0.9  # rmsprop's mean square; adamw's β₂
+    optimizer.epsilon = 1.0  # rmsprop: inside the root; adamw: outside. sgd has none
+    optimizer.weight_decay = 4e-5  # rmsprop, sgd: added to the gradient. adamw: decoupled
+    # What decays: "slim" kernels but depthwise ones, "kernels" all kernels, "all" every parameter.
+    optimizer.weight_decay_mask = "slim"
+    optimizer.schedule = "exponential"  # staircase; or "cosine" to zero; or "constant"
+    optimizer.warmup_epochs = 0.0  # linear from zero
+    optimizer.decay_rate = 0.98  # exponential: factor of a stair
+    optimizer.epochs_per_decay = 2.5  # exponential: length of a stair
+    optimizer.ema_decay = 0.9999  # of parameters and batch statistics; 0: no averages
+    return optimizer
 
 
 def _parallel() -> ConfigDict:

@@ -27,58 +27,17 @@ from configs import default
 def get_config() -> ConfigDict:
     """The paper's network, about a third as wide."""
     config = default.get_config()
-    config.model.update(
-        width_multiplier=0.35,
-        num_classes=9,
-        padding="symmetric",
-        batch_norm_epsilon=1e-5,
-        batch_norm_momentum=0.9,
-        initialization="torchvision",
-    )
-    config.data.update(
-        name="image_folder",
-        folder="emoji",
-        image_size=64,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-        background=(255, 255, 255),
-        exif_orientation=True,
-        resize="whole_image",
-        interpolation="area",
-    )
+    config.model.update(width_multiplier=0.35, num_classes=9, padding="symmetric", batch_norm_epsilon=1e-5)
+    config.model.update(batch_norm_momentum=0.9, initialization="torchvision")
+    config.data.update(name="image_folder", folder="emoji", image_size=64, mean=(0.5, 0.5, 0.5))
+    config.data.update(std=(0.25, 0.25, 0.25), background=(255, 255, 255), exif_orientation=True)
+    config.data.update(resize="whole_image", interpolation="area")
     config.data.num_threads = 2
-    config.augment.update(
-        random_background=0.3,
-        crop="random_resized",
-        crop_area=(0.6, 1.0),
-        interpolation="linear",
-        flip=True,
-        rotation=10.0,
-        brightness=0.2,
-        contrast=0.2,
-        saturation=0.2,
-        hue=0.02,
-        mixup=0.2,
-        cutmix=1.0,
-        mix_probability=0.0,
-    )
-    config.train.update(
-        batch_size=32,
-        num_epochs=40.0,
-        label_smoothing=0.1,
-        log_every=20,
-        checkpoint_every=200,
-        evaluate_every=400,
-    )
-    config.optimizer.update(
-        name="adamw",
-        learning_rate=3e-3,
-        decay=0.999,
-        epsilon=1e-8,
-        weight_decay=0.05,
-        weight_decay_mask="kernels",
-        schedule="cosine",
-        warmup_epochs=4.0,
-        ema_decay=0.995,
-    )
+    config.augment.update(random_background=0.3, crop="random_resized", crop_area=(0.6, 1.0), interpolation="linear")
+    config.augment.update(flip=True, rotation=10.0, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02, mixup=0.2)
+    config.augment.update(cutmix=1.0, mix_probability=0.0)
+    config.train.update(batch_size=32, num_epochs=40.0, label_smoothing=0.1, log_every=20, checkpoint_every=200)
+    config.train.update(evaluate_every=400)
+    config.optimizer.update(name="adamw", learning_rate=3e-3, decay=0.999, epsilon=1e-8, weight_decay=0.05)
+    config.optimizer.update(weight_decay_mask="kernels", schedule="cosine", warmup_epochs=4.0, ema_decay=0.995)
     return config

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mobilenet_v2 import command_line
-from mobilenet_v2.config import validate
+from mobilenet_v2.config import validate, validate_classes
 from mobilenet_v2.data.inspection import class_counts, sheet, warnings
 from mobilenet_v2.data.sources import open_configured
 from mobilenet_v2.errors import ConfigError
@@ -31,6 +31,7 @@ def main(argv: Sequence[str]) -> None:
     count = command_line.integer("count", flags.count, _MOST) or 64
     validate(config)
     dataset = open_configured(config.data)
+    validate_classes(config, dataset.num_classes)
     examples = first_seen(dataset.split(config.data.train_split), config, count)
     sheet(examples, dataset.class_names).save(output, "PNG")
     counts = class_counts(dataset, config)

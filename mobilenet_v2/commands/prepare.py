@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mobilenet_v2 import command_line
-from mobilenet_v2.config import validate
+from mobilenet_v2.config import validate, validate_classes
 from mobilenet_v2.data.builders.image_folder import UNREADABLE, ImageFolder, layout_of, left_out
 from mobilenet_v2.data.sources import Dataset, open_configured
 
@@ -27,11 +27,13 @@ def main(argv: Sequence[str]) -> None:
     flags = command_line.parse(argv, __doc__ or "", required=["config"], switches=["json"])
     config = flags.config
     validate(config)
-    described = describe(open_configured(config.data, prepare=True))
+    dataset = open_configured(config.data, prepare=True)
+    described = describe(dataset)
     if flags.json:
         print(json.dumps(described))
     else:
         _print(described)
+    validate_classes(config, dataset.num_classes)  # last: what is prepared stays so
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

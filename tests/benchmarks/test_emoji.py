@@ -74,5 +74,5 @@ def test_a_package_without_its_table_is_an_error(tmp_path: pathlib.Path) -> None
     path = tmp_path / "package.tgz"
     with tarfile.open(path, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("package/readme"))
-    with pytest.raises(KeyError, match=r"emoji\.json"):
+    with pytest.raises(OSError, match=r"holds no file package/emoji\.json"):
         emoji.unpack(path, "google", tmp_path / "emoji")

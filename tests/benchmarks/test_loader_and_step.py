@@ -2,6 +2,8 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
+from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
@@ -24,6 +26,20 @@ def test_loader_and_step_are_timed_alone_and_together(residence: str, tiny_confi
     rates = {name: measured[name] for name in ("loader", "step")}
     assert all(rate > 0 for rate in [*rates.values(), measured["loader_and_step"]])
     assert measured["limited_by"] == min(rates, key=rates.__getitem__)
+
+
+def test_the_loader_is_what_is_slow_where_it_is(tiny_config: ConfigDict, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = stream.training_batches
+
+    def slowly(*arguments: Any, **named: Any) -> Any:
+        return read(*arguments, **named).map(lambda batch: (time.sleep(0.3), batch)[1])
+
+    monkeypatch.setattr(stream, "training_batches", slowly)
+    measured = loader_and_step.measure_config(tiny_config, rounds=1, seconds=0.01)
+    fastest = tiny_config.train.batch_size / 0.3
+    assert measured["loader"] < fastest
+    assert measured["loader_and_step"] < fastest
+    assert measured["limited_by"] == "loader"
 
 
 def test_a_training_split_on_the_devices_is_read_from_there(
