@@ -4,13 +4,13 @@ WORKDIR ?= runs/digits
 CONFIG ?= configs/digits.py
 bin := .venv/bin
 
-.PHONY: train test test-slow test-faults test-slurm lint clean
+.PHONY: train test test-slow test-faults test-slurm test-browser lint clean
 
 train: .venv/.runtime
 	$(bin)/python train.py --config=$(CONFIG) --workdir=$(WORKDIR)
 
 test: lint
-	$(bin)/python -m pytest -m "not slow and not faults and not slurm" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
+	$(bin)/python -m pytest -m "not slow and not faults and not slurm and not browser" -n 2 --cov=mobilenet_v2 --cov=configs --cov-report=term --cov-fail-under=90
 
 test-slow: .venv/.development
 	-$(MAKE) .downloads/.fetched
@@ -23,6 +23,11 @@ test-slurm: .venv/.development
 	@command -v slurmctld munged sbatch >/dev/null || apt-get install --yes --quiet slurm-wlm munge || { \
 	  echo "needs Slurm and munge; install them as root, on Debian and Ubuntu: apt-get install slurm-wlm munge" >&2; exit 2; }
 	$(bin)/python -m pytest -m slurm tests/launch/test_slurm.py --verbose
+
+test-browser: .venv/.development
+	@command -v chromium chromium-browser google-chrome >/dev/null || apt-get install --yes --quiet chromium || { \
+	  echo "needs Chromium; install it as root, on Debian and Ubuntu: apt-get install chromium" >&2; exit 2; }
+	$(bin)/python -m pytest -m browser --verbose
 
 # A published Keras network, photographs, and Keras in an environment of its own. Tests skip what is not there.
 .downloads/.fetched: | .venv/bin/python

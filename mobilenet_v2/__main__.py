@@ -9,6 +9,7 @@ from mobilenet_v2.errors import ConfigError, nearest
 COMMANDS = {
     "train": "trains a config's network, as train.py does",
     "ablate": "trains every point of a sweep with several seeds",
+    "report": "table and figures of what ablate has trained",
     "summary": "parameters, multiply-adds and memory of a config's network, per block",
     "evaluate": "accuracy of a run's newest checkpoint",
     "prepare": "a config's data set, made ready for training, and what it holds",
