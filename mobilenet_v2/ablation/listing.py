@@ -64,5 +64,5 @@ def _say(console: Console, text: str) -> None:
 
 def _console(console: Console | None) -> Console:
     """Wide enough that no column is cut where the output is a file."""
-    console = console or Console()
-    return console if console.is_terminal else Console(width=160)
+    own = console or Console()
+    return own if console is not None or own.is_terminal else Console(width=160)

@@ -1,5 +1,6 @@
 """Runs of a sweep as jobs of Slurm, by submitit."""
 
+import importlib.util
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -19,10 +20,8 @@ def options(text: str | None, wanted: bool) -> dict[str, Any]:
         if text is not None:
             raise ConfigError(f"--slurm is {text!r}, must be left out unless --launcher=slurm")
         return {}
-    try:
-        import submitit  # noqa: F401
-    except ImportError as error:
-        raise ConfigError("--launcher=slurm needs submitit: pip install submitit") from error
+    if importlib.util.find_spec("submitit") is None:
+        raise ConfigError("--launcher=slurm needs submitit: pip install submitit")
     found: dict[str, Any] = {}
     for part in filter(None, (text or "").split(",")):
         name, equals, value = part.partition("=")

@@ -24,6 +24,7 @@ from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.config import validate, validate_classes
 from mobilenet_v2.data.sources import Dataset, open_configured
 from mobilenet_v2.errors import AblationError, ConfigError, nearest
+from mobilenet_v2.training.setup import open_splits
 
 _LAUNCHERS = ("local", "slurm", "commands")
 _KEEP = ("checkpoints", "result")
@@ -85,6 +86,7 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
         if key not in datasets:
             datasets[key] = open_configured(one.config.data, prepare=True)
         validate_classes(one.config, datasets[key].num_classes)
+        open_splits(one.config, datasets[key], ("train", "validation", "test"))
     runs = sweep_directory.runs_of(workdir, chosen, seeds)
 
     def write() -> None:
