@@ -13,6 +13,14 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of initialisation, dropout, data order and augmentation
 
+    # Trainings in one program, side by side, with seeds seed, seed + 1, …; devices share them out where they can, and
+    # otherwise split batches as well. Each becomes what a run with its seed alone becomes, to rounding.
+    config.replicas = 1
+    # Whose order and augmentation of the data each replica sees: "own", its seed's, as a run with that seed alone;
+    # "shared", config.seed's, so that data are read once for all. Under both, initialisation, dropout, mixing and
+    # erasing are drawn by its own seed.
+    config.replica_data = "own"
+
     # What a run starts from, but for a classifier of other classes: a weight file, a TensorFlow checkpoint's prefix,
     # OWNER/NAME on the HuggingFace hub, or the folder of a run. None: from initialisers.
     config.init_from = placeholder(str)

@@ -92,16 +92,16 @@ def parse(
     return values
 
 
-def integer(name: str, text: str | None, most: int) -> int | None:
-    """What a flag of text says where it must be an integer in 1 … `most`; None where it was not given.
+def integer(name: str, text: str | None, most: int, least: int = 1) -> int | None:
+    """What a flag of text says where it must be an integer in `least` … `most`; None where it was not given.
 
     Raises:
       ConfigError: if it is anything else.
     """
     if text is None:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise ConfigError(f"--{name} is {text!r}, must be an integer in 1 … {most}")
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise ConfigError(f"--{name} is {text!r}, must be an integer in {least} … {most}")
     return int(text)
 
 

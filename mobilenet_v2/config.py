@@ -7,7 +7,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mobilenet_v2.config_fields import FIELDS
-from mobilenet_v2.config_rules import check_augmentation, check_data, check_model, check_parallel, check_training
+from mobilenet_v2.config_rules import (
+    check_augmentation,
+    check_data,
+    check_model,
+    check_parallel,
+    check_replicas,
+    check_training,
+)
 from mobilenet_v2.errors import ConfigError, nearest
 
 
@@ -24,6 +31,7 @@ def validate(config: ConfigDict) -> None:
     check_augmentation(config)
     check_training(config)
     check_parallel(config)
+    check_replicas(config)
 
 
 def check_fields(config: ConfigDict) -> None:
@@ -46,9 +54,17 @@ def check_fields(config: ConfigDict) -> None:
 def validate_topology(config: ConfigDict, device_count: int, process_count: int) -> None:
     """Checks that every device gets the same number of rows of every (micro-)batch, and two for statistics of its own.
 
+    Args:
+      device_count: of those that a batch is split over; devices that have other replicas are not among them.
+
     Raises:
-      ConfigError: if it would not, with the nearest batch sizes that would do.
+      ConfigError: if it would not, with the nearest batch sizes that would do; or if several processes share replicas.
     """
+    if config.replicas > 1 and process_count > 1:
+        raise ConfigError(
+            f"config.replicas is {config.replicas}, must be 1 where {process_count} processes train together; let one "
+            "process have all devices of its host, and start others, with other seeds, by themselves"
+        )
     rows = device_count * config.train.accumulation_steps
     batch_size = config.train.batch_size
     if config.parallel.batch_norm == "per_device" and batch_size == rows:
@@ -89,6 +105,16 @@ def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> Iterato
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", _as_tuple(value)
+
+
+def singles(config: ConfigDict) -> list[ConfigDict]:
+    """The configs of the runs that `config` has side by side: seeds seed, seed + 1, …, a replica each."""
+    found = []
+    for replica in range(config.replicas):
+        single = config.copy_and_resolve_references()
+        single.update(seed=config.seed + replica, replicas=1)
+        found.append(single)
+    return found
 
 
 def to_json(config: ConfigDict) -> str:

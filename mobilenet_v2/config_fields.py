@@ -54,8 +54,12 @@ AUGMENTED_ON_HOST = {
     "policy": "none",
 }
 
+MOST_REPLICAS = 1024
+
 FIELDS = {
     "seed": integer(0, 2**32 - 1),
+    "replicas": integer(1, MOST_REPLICAS),
+    "replica_data": choice("own", "shared"),
     "init_from": or_none(text()),
     "model.name": choice("mobilenet_v2", "mobilenet_v1"),
     "model.width_multiplier": number("a number in (0, 16]", lambda v: 0 < v <= 16),

@@ -179,6 +179,22 @@ def check_training(config: ConfigDict) -> None:
             )
 
 
+def check_replicas(config: ConfigDict) -> None:
+    """Seeds that are seeds, and whole parameters.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    if config.seed + config.replicas > 2**32:
+        raise ConfigError(
+            f"config.seed is {config.seed}, must be at most {2**32 - config.replicas} where config.replicas is "
+            f"{config.replicas}: the last seed is config.seed + replicas - 1"
+        )
+    if config.replicas > 1:
+        where = f"config.replicas is {config.replicas}: replicas are for networks that a device holds several of"
+        _must_be_plain(config, "parallel", {"parameters": "replicated"}, where)
+
+
 def check_parallel(config: ConfigDict) -> None:
     """Groups of batch norm against the micro-batch that they are parts of.
 

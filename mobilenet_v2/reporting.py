@@ -1,6 +1,7 @@
 """Tables that a person reads: a network's cost, a run's result."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -40,9 +41,12 @@ def print_result(result: dict[str, Any], workdir: pathlib.Path, console: Console
     table = Table(show_header=False)
     table.add_row("parameters", f"{result['parameters']:,}")
     table.add_row("multiply-adds", f"{result['multiply_adds']:,}")
+    diverged = [one.get("diverged") for one in result.get("replicas", [{}])]
     for use in ("validation", "test"):
         if use in result:
-            table.add_row(f"{use} accuracy", format_scores(result[use], result["examples"][use]))
+            table.add_row(
+                f"{use} accuracy", format_scores(result[use], result["examples"][use]) + of_replicas(diverged)
+            )
     minutes, seconds = divmod(round(result["seconds"]), 60)
     time = f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
     table.add_row("time", f"{time} for {result['steps']:,} steps")
@@ -59,6 +63,14 @@ def format_scores(scores: dict[str, float], examples: int) -> str:
     """Accuracy of the trained variables, and of their moving averages where there are any."""
     averaged = f", moving average {scores['ema_accuracy']:.2%}" if "ema_accuracy" in scores else ""
     return f"{scores['accuracy']:.2%}{averaged}  (of {examples:,} images)"
+
+
+def of_replicas(diverged: Sequence[int | None]) -> str:
+    """What is said after numbers that are means over replicas; nothing where there is one."""
+    if len(diverged) == 1:
+        return ""
+    left = diverged.count(None)
+    return f"  (mean of {left} replicas" + (")" if left == len(diverged) else f"; {len(diverged) - left} diverged)")
 
 
 def _console() -> Console:

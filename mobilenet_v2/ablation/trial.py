@@ -27,13 +27,12 @@ def seconds_per_step(config: ConfigDict) -> float:
     import jax
 
     from mobilenet_v2.data.random_batch import random_batch
-    from mobilenet_v2.training import sharding
-    from mobilenet_v2.training.random_keys import training_key
+    from mobilenet_v2.training.replicas import batch_sharding, training_keys
     from mobilenet_v2.training.setup import make_setup
 
     setup = make_setup(config)
-    batch = jax.device_put(random_batch(config), sharding.split_rows(setup.mesh))
-    key = training_key(config.seed, sharding.replicated(setup.mesh))
+    batch = jax.device_put(random_batch(config), batch_sharding(config, setup.mesh))
+    key = training_keys(config, setup.mesh)
     state, seconds = setup.create_state(), []
     for _ in range(_STEPS + 1):
         begin = time.perf_counter()

@@ -1,9 +1,10 @@
 """Scores the newest checkpoint of a run, or published weights, on the validation and test splits.
 
-evaluate --workdir=FOLDER takes data and network from the run. evaluate --weights=WEIGHTS --config=FILE takes the data
-set from the config, and the network and its preprocessing from the weights: a file, a TensorFlow checkpoint's prefix,
-the folder of a run, or OWNER/NAME on the HuggingFace hub. --image_size=N is for weights that were made for another size
-than their source's usual one; --preprocessing names another source's, as torchvision_v2.
+evaluate --workdir=FOLDER takes data and network from the run; of several replicas each is scored. evaluate
+--weights=WEIGHTS --config=FILE takes the data set from the config, and the network and its preprocessing from the
+weights: a file, a TensorFlow checkpoint's prefix, the folder of a run, or OWNER/NAME on the HuggingFace hub.
+--image_size=N is for weights that were made for another size than their source's usual one; --preprocessing names
+another source's, as torchvision_v2; --replica=N is which of a run's replicas, from 0 on.
 """
 
 import json
@@ -14,15 +15,16 @@ from absl import flags as absl_flags
 from rich.console import Console
 
 from mobilenet_v2 import command_line, reporting
+from mobilenet_v2.config_fields import MOST_REPLICAS
 from mobilenet_v2.errors import CheckpointError, ConfigError, nearest
 from mobilenet_v2.models.variants import PREPROCESSING
-from mobilenet_v2.training import checkpoint, run_directory
+from mobilenet_v2.training import checkpoint, replicas, run_directory
 from mobilenet_v2.training.evaluation import evaluate_state
 from mobilenet_v2.training.published import evaluate_imported
 from mobilenet_v2.training.setup import make_setup
 from mobilenet_v2.training.trained import import_weights
 
-_OF_WEIGHTS = ("image_size", "preprocessing", "revision")
+_OF_WEIGHTS = ("image_size", "preprocessing", "replica", "revision")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -49,16 +51,25 @@ def _score_run(workdir: pathlib.Path, as_json: bool) -> None:
         manager.close()
     if restored is None:
         raise CheckpointError(f"workdir {str(workdir)!r} has no checkpoint yet")
-    step = int(restored.state.step)
+    step, diverged = int(restored.state.step), restored.extra.get("diverged") or [None] * setup.config.replicas
     splits = {use: source for use, source in setup.splits.items() if use != "train"}
     scores = {
         use: evaluate_state(setup.eval_step, restored.state, source, setup.config, setup.mesh, setup.unreadable[use])
         for use, source in splits.items()
     }
+    told = replicas.result(setup.config, scores, diverged)
     if as_json:
-        print(json.dumps({"step": step, **scores}))
-    else:
-        _print([f"step {step} of {setup.total_steps}"], scores, {use: len(source) for use, source in splits.items()})
+        print(json.dumps({"step": step, **told}))
+        return
+    lines, examples = [f"step {step} of {setup.total_steps}"], {use: len(source) for use, source in splits.items()}
+    for one in told.pop("replicas", []):
+        lines += [f"seed {one['seed']} diverged at step {one['diverged']}"] if "diverged" in one else []
+        lines += [
+            f"seed {one['seed']}: {use} accuracy {reporting.format_scores(one[use], examples[use])}"
+            for use in splits
+            if use in one
+        ]
+    _print(lines, told, examples, reporting.of_replicas(diverged))
 
 
 def _score_weights(flags: absl_flags.FlagValues) -> None:
@@ -68,7 +79,13 @@ def _score_weights(flags: absl_flags.FlagValues) -> None:
             f"--preprocessing is {named!r}, must be one of {', '.join(PREPROCESSING)}{nearest(named, PREPROCESSING)}"
         )
     lines: list[str] = []
-    imported = import_weights(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
+    imported = import_weights(
+        flags.weights,
+        revision=flags.revision,
+        offline=flags.offline,
+        replica=command_line.integer("replica", flags.replica, MOST_REPLICAS - 1, least=0),
+        report=lines.append,
+    )
     if named is not None:
         imported = imported._replace(preprocessing=PREPROCESSING[named])
     scores, examples = evaluate_imported(flags.weights, imported, flags.config, size, report=lines.append)
@@ -78,8 +95,8 @@ def _score_weights(flags: absl_flags.FlagValues) -> None:
         _print(lines, scores, examples)
 
 
-def _print(lines: list[str], scores: dict[str, dict[str, float]], examples: dict[str, int]) -> None:
+def _print(lines: list[str], scores: dict[str, dict[str, float]], examples: dict[str, int], what: str = "") -> None:
     console = Console()
-    scored = [f"{use} accuracy {reporting.format_scores(scores[use], examples[use])}" for use in scores]
+    scored = [f"{use} accuracy {reporting.format_scores(scores[use], examples[use])}{what}" for use in scores]
     for line in (*lines, *scored):
         console.print(line, highlight=False, soft_wrap=True)

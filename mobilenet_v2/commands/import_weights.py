@@ -3,21 +3,22 @@
 --weights is a file, a TensorFlow checkpoint's prefix, the folder of a run, or OWNER/NAME on the HuggingFace hub;
 --output is written with a .json beside it that states the network and what images must be like. --names=timm,
 torchvision or keras writes for those libraries instead. --num_classes draws a new classifier where the file has another
-number of classes; --image_size says which size the weights were made for, if not their source's usual one. --offline
-asks the hub for nothing.
+number of classes; --replica says which of a run's replicas, from 0 on; --image_size which size the weights were made
+for, if not their source's usual one. --offline asks the hub for nothing.
 """
 
 import json
 from collections.abc import Sequence
 
 from mobilenet_v2 import command_line
+from mobilenet_v2.config_fields import MOST_REPLICAS
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.training.trained import import_weights
 from mobilenet_v2.weights.load import with_classes
 from mobilenet_v2.weights.preprocessing import at_size
 from mobilenet_v2.weights.save import check_output, save_weights
 
-_OPTIONAL = ("names", "num_classes", "image_size", "revision")
+_OPTIONAL = ("names", "num_classes", "image_size", "replica", "revision")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -30,7 +31,13 @@ def main(argv: Sequence[str]) -> None:
     image_size = command_line.integer("image_size", flags.image_size, command_line.MOST_PIXELS)
     names = flags.names or "ours"
     check_output(flags.output, names)
-    imported = import_weights(flags.weights, revision=flags.revision, offline=flags.offline, report=lines.append)
+    imported = import_weights(
+        flags.weights,
+        revision=flags.revision,
+        offline=flags.offline,
+        replica=command_line.integer("replica", flags.replica, MOST_REPLICAS - 1, least=0),
+        report=lines.append,
+    )
     found = with_classes(flags.weights, imported, num_classes, report=lines.append)
     written = save_weights(
         flags.output,

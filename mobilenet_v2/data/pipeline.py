@@ -2,16 +2,21 @@
 
 A training batch is a function of (seed, step) alone, so the whole position in the data is the step, and neither a
 restart nor the number of threads, worker processes or hosts changes what a step sees.
+
+Of several replicas that don't share their data, a batch is [replicas, B, …]: of each the batch of a run with its seed.
 """
 
 import dataclasses
+import functools
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grain.python as grain
 import numpy as np
 from ml_collections import ConfigDict
 
+from mobilenet_v2.config import singles
 from mobilenet_v2.data.transforms import Augment, Preprocess
 from mobilenet_v2.data.workers import start_worker
 
@@ -38,15 +43,19 @@ def training_batches(
       process_index, process_count: this host, and how many share a global batch.
       transform: makes an example of a record; None: as `config.augment` says.
     """
-    examples = _shuffled(source, config).random_map(transform or Augment.of(config))
-    return _read_ahead(_local_rows(examples, config, start_step, process_index, process_count), config)
+
+    def examples(config: ConfigDict) -> grain.MapDataset:
+        return _shuffled(source, config).random_map(transform or Augment.of(config))
+
+    return _read_ahead(_training_rows(examples, config, start_step, process_index, process_count), config)
 
 
 def training_indices(
     source: Any, config: ConfigDict, *, start_step: int = 0, process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
     """Which records of `source` the rows of `training_batches` are, one after the other."""
-    return _local_rows(_shuffled(range(len(source)), config), config, start_step, process_index, process_count)
+    indices = functools.partial(_shuffled, range(len(source)))
+    return _training_rows(indices, config, start_step, process_index, process_count)
 
 
 def training_places(
@@ -56,8 +65,11 @@ def training_places(
 
     Batches are {"index": int32 [B], of `source`; "position": uint32 [B], in the endless stream, modulo 2³²}.
     """
-    places = _shuffled(range(len(source)), config).map_with_index(_place)
-    return _read_ahead(_local_rows(places, config, start_step, process_index, process_count), config)
+
+    def places(config: ConfigDict) -> grain.MapDataset:
+        return _shuffled(range(len(source)), config).map_with_index(_place)
+
+    return _read_ahead(_training_rows(places, config, start_step, process_index, process_count), config)
 
 
 def evaluation_batches(
@@ -87,6 +99,20 @@ def _place(position: int, index: int) -> dict[str, Any]:
     return {"index": np.int32(index), "position": np.uint32(position % 2**32)}
 
 
+def _training_rows(
+    examples: Callable[[ConfigDict], grain.MapDataset],
+    config: ConfigDict,
+    start_step: int,
+    process_index: int,
+    process_count: int,
+) -> "LocalRows | SideBySide":
+    """This host's rows of the endless `examples` of a config, or of those of each replica's."""
+    place = start_step, process_index, process_count
+    if config.replicas == 1 or config.replica_data == "shared":
+        return _local_rows(examples(config), config, *place)
+    return SideBySide([_local_rows(examples(single), single, *place) for single in singles(config)])
+
+
 def _local_rows(
     examples: grain.MapDataset, config: ConfigDict, start_step: int, process_index: int, process_count: int
 ) -> "LocalRows":
@@ -94,11 +120,14 @@ def _local_rows(
     return LocalRows(examples, config.train.batch_size, process_index * rows, rows, start_step)
 
 
-def _read_ahead(local: "LocalRows", config: ConfigDict) -> grain.IterDataset:
+def _read_ahead(local: "LocalRows | SideBySide", config: ConfigDict) -> grain.IterDataset:
     threads, workers = config.data.num_threads, config.data.num_workers
     # Grain's default options read 500 elements ahead, and an element here is a batch.
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 2 if threads else 0)
-    batches = local.batch(local.rows, drop_remainder=True).to_iter_dataset(options)
+    batches = local.batch(local.rows, drop_remainder=True)
+    if isinstance(local, SideBySide):
+        batches = batches.batch(local.replicas, drop_remainder=True)
+    batches = batches.to_iter_dataset(options)
     if not workers:
         return batches
     return batches.mp_prefetch(
@@ -139,6 +168,24 @@ class LocalRows(grain.MapDataset):
             return self.slice(index)
         batch, row = divmod(index, self.rows)
         return self._parent[(self._first_batch + batch) * self._batch_size + self._start + row]
+
+
+class SideBySide(grain.MapDataset):
+    """The rows of a batch of each of several endless data sets, one after the other, then those of the next batch."""
+
+    def __init__(self, parents: Sequence[LocalRows]):
+        super().__init__(parents)
+        self._local, self.replicas, self.rows = parents, len(parents), parents[0].rows
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.slice(index)
+        batch, place = divmod(index, self.replicas * self.rows)
+        replica, row = divmod(place, self.rows)
+        return self._local[replica][batch * self.rows + row]
 
 
 class _Repeated(grain.MapDataset):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from mobilenet_v2.config import singles
 from mobilenet_v2.data.prefetch import DeviceBatch, to_devices
 from mobilenet_v2.data.transforms import Preprocess, beyond_borders
 from mobilenet_v2.data.unreadable import Unreadable
@@ -75,16 +76,35 @@ def gathering(
     """
     everywhere = jax.tree.map(lambda array: array.sharding, examples)
     gather = functools.partial(gather_and_augment, config=config)
+    if config.replicas > 1 and config.replica_data == "own":
+        gather = functools.partial(_gather_for_replicas, config=config)
     return functools.partial(jax.jit(gather, in_shardings=(everywhere, rows), out_shardings=rows), examples)
 
 
-def gather_and_augment(examples: DeviceBatch, places: DeviceBatch, config: ConfigDict) -> DeviceBatch:
-    """Rows `places["index"]` of `examples`, each augmented by a key of (seed, `places["position"]`) alone."""
+def _gather_for_replicas(examples: DeviceBatch, places: DeviceBatch, config: ConfigDict) -> DeviceBatch:
+    """`gather_and_augment` of each replica's places, [replicas, B]."""
+    keys = jnp.stack([_key(single.seed) for single in singles(config)])
+    gather = functools.partial(gather_and_augment, config=config)
+    return jax.vmap(lambda places, key: gather(examples, places, key=key))(places, keys)
+
+
+def _key(seed: int) -> jax.Array:
+    # The steps' keys are folded with 1, see `training.random_keys`.
+    return jax.random.fold_in(jax.random.key(seed), 2)
+
+
+def gather_and_augment(
+    examples: DeviceBatch, places: DeviceBatch, config: ConfigDict, key: jax.Array | None = None
+) -> DeviceBatch:
+    """Rows `places["index"]` of `examples`, each augmented by a key of (seed, `places["position"]`) alone.
+
+    Args:
+      key: that of another seed than the config's.
+    """
     batch = {name: array[places["index"]] for name, array in examples.items()}
     augment = config.augment
     if augment.rotation or augment.zoom or augment.shift or augment.flip:
-        # The steps' keys are folded with 1, see `training.random_keys`.
-        key = jax.random.fold_in(jax.random.key(config.seed), 2)
+        key = _key(config.seed) if key is None else key
         keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, places["position"])
         draws_Bx5 = jax.vmap(lambda key: jax.random.uniform(key, (_DRAWS,), minval=-1.0, maxval=1.0))(keys_B)
         batch["image"] = augmented(

@@ -30,7 +30,7 @@ class Unreadable:
         """The same batches, which are looked at as they pass.
 
         Args:
-          batches: of {"mask": float32 [B], …} in host memory; closed when this is.
+          batches: of {"mask": float32 [B] or [replicas, B], …} in host memory; closed when this is.
           indices: the records of `source` behind row after row of them, by position; those past its end are none.
 
         Raises:
@@ -39,7 +39,7 @@ class Unreadable:
         rows = readable = unreadable = 0
         with contextlib.closing(batches):
             for batch in batches:
-                mask = np.asarray(batch["mask"])
+                mask = np.asarray(batch["mask"]).reshape(-1)
                 bad = [indices[rows + row] for row in np.flatnonzero(mask == 0).tolist()]
                 bad = [index for index in bad if index < len(source)]
                 rows, readable, unreadable = rows + len(mask), readable + int(mask.sum()), unreadable + len(bad)

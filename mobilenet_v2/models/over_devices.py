@@ -21,7 +21,8 @@ def on_each_device(axis: str | None, function: Callable[..., Any], inputs: Any, 
     if axis is None:
         return function
     # With the sums written out there is nothing left for JAX to check or to add.
-    return jax.shard_map(function, in_specs=inputs, out_specs=outputs, check_vma=False)
+    # Of this axis alone: others may be split already, see `training.replicas`.
+    return jax.shard_map(function, in_specs=inputs, out_specs=outputs, axis_names={axis}, check_vma=False)
 
 
 def total(sums: Any, axis: str | None) -> Any:

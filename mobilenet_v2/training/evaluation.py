@@ -1,11 +1,11 @@
 """Exact evaluation: every example of a split once, over all devices and processes."""
 
 import contextlib
-import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from mobilenet_v2.data.pipeline import evaluation_batches, evaluation_indices
@@ -27,9 +27,11 @@ def evaluate_split(
 ) -> metrics.Sums:
     """Sums of loss, correct and count over `source`; `unreadable` names the images that can't be decoded.
 
+    Of several replicas each sum is an array, NaN where a replica's loss is not finite.
+
     Raises:
       DataError: if more than `config.data.max_unreadable` of its images can't be decoded, or a data worker ended.
-      DivergenceError: if the loss is not finite.
+      DivergenceError: if the loss is not finite, of all replicas where there are several.
     """
     host = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     batches = (unreadable or Unreadable("evaluation")).watch(
@@ -41,15 +43,16 @@ def evaluate_split(
     total: metrics.Sums = {}
     for result in jax.device_get(results):
         total = metrics.add(total, result)
-    missing = len(source) - total["count"]
+    missing = len(source) - float(np.min(total["count"]))  # all replicas have seen the same
     if missing > config.data.max_unreadable * len(source):
         raise DataError(
             f"{missing:.0f} of {len(source)} images can't be decoded, must be at most a share of "
             f"{config.data.max_unreadable} (config.data.max_unreadable)"
         )
-    if not math.isfinite(total["loss"]):
+    finite = np.isfinite(total["loss"])
+    if not np.any(finite):
         raise DivergenceError(f"evaluation loss is {total['loss']}: the network's outputs are not finite")
-    return total
+    return total if np.all(finite) else {name: np.where(finite, value, np.nan) for name, value in total.items()}
 
 
 def evaluate_state(
@@ -59,7 +62,7 @@ def evaluate_state(
     config: ConfigDict,
     mesh: jax.sharding.Mesh,
     unreadable: Unreadable | None = None,
-) -> dict[str, float]:
+) -> metrics.Sums:
     """Loss and accuracy on `source`; with prefix `ema_` those of the averaged variables, where there are any."""
     unreadable = unreadable or Unreadable("evaluation")
     result = metrics.means(evaluate_split(eval_step, state.variables, source, config, mesh, unreadable))

@@ -14,12 +14,11 @@ from mobilenet_v2 import reporting
 from mobilenet_v2.config import validate
 from mobilenet_v2.data.prefetch import Prefetch
 from mobilenet_v2.models import cost
-from mobilenet_v2.training import checkpoint, run_directory, sharding, warm_start
+from mobilenet_v2.training import checkpoint, metrics, replicas, run_directory, warm_start
 from mobilenet_v2.training.evaluation import evaluate_state
 from mobilenet_v2.training.ledger import Ledger
 from mobilenet_v2.training.preemption import stop_request, stopped
 from mobilenet_v2.training.processes import is_first, together
-from mobilenet_v2.training.random_keys import training_key
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.state import TrainState
 from mobilenet_v2.training.stream import training_stream
@@ -91,7 +90,7 @@ def _train(
     """Takes the steps that are left, then scores the last state; a new one starts from `arrays`."""
     config = setup.config
     state: TrainState = setup.create_state(arrays) if restored is None else restored.state
-    fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0}
+    fresh: dict[str, Any] = {"sums": {}, "unreadable": 0.0, "seconds": 0.0, "diverged": None}
     extra = fresh if restored is None else restored.extra
     start = int(state.step)
     clock = time.monotonic() - extra["seconds"]
@@ -104,27 +103,28 @@ def _train(
     ):
         if start:
             writers.note(f"goes on from step {start}")
-        validation = _evaluate_if_due(setup, state, start, writers) if start else None
-        ledger = Ledger(setup, writers, extra["sums"], extra["unreadable"])
+        ledger = Ledger(setup, writers, extra["sums"], extra["unreadable"], extra.get("diverged"))
+        validation = _evaluate_if_due(setup, state, start, writers, ledger) if start else None
         for step, new_state in _steps(setup, state, start, batches, ledger, before_step):
             state = new_state
             signal_number = request.at(step)
             if step % config.train.checkpoint_every == 0 or step == setup.total_steps or signal_number:
                 ledger.settle()
                 seconds = time.monotonic() - clock
-                extra = {"sums": ledger.sums, "unreadable": ledger.unreadable, "seconds": seconds}
-                checkpoint.save(manager, state, {**extra, "config": config.to_dict()})
+                checkpoint.save(manager, state, {**ledger.kept(), "seconds": seconds, "config": config.to_dict()})
             if signal_number:
                 checkpoint.wait(manager)
                 raise stopped(signal_number, step)
             progress()
-            validation = _evaluate_if_due(setup, state, step, writers)
+            validation = _evaluate_if_due(setup, state, step, writers, ledger)
             progress()
         checkpoint.wait(manager)
+        assert validation is not None  # the last step's
         scores = {"validation": validation}
         if "test" in setup.splits:
-            scores["test"] = _evaluate(setup, state, "test")
-    return _result(setup, scores, seconds=time.monotonic() - clock)
+            scores["test"] = _evaluate(setup, state, "test", setup.total_steps, ledger)
+        told = replicas.result(config, scores, ledger.diverged)
+    return _result(setup, told, seconds=time.monotonic() - clock)
 
 
 def _steps(
@@ -136,7 +136,7 @@ def _steps(
     before_step: BeforeStep,
 ) -> Iterator[tuple[int, TrainState]]:
     """Yields (steps taken, state) after each step; the ledger gets each step's metrics."""
-    rng = training_key(setup.config.seed, sharding.replicated(setup.mesh))
+    rng = replicas.training_keys(setup.config, setup.mesh)
     for step in range(start + 1, setup.total_steps + 1):
         before_step(step, ledger.settle)
         with ledger.waiting():
@@ -147,19 +147,22 @@ def _steps(
         yield step, state
 
 
-def _evaluate_if_due(setup: Setup, state: TrainState, step: int, writers: Writers) -> dict[str, float] | None:
+def _evaluate_if_due(
+    setup: Setup, state: TrainState, step: int, writers: Writers, ledger: Ledger
+) -> metrics.Sums | None:
     """Scores the validation split; again after a restart at this very step, for the row may be missing."""
     if step % setup.config.train.evaluate_every and step != setup.total_steps:
         return None
-    scores = _evaluate(setup, state, "validation")
+    scores = _evaluate(setup, state, "validation", step, ledger)
     writers.write("validation", step, **scores)
-    text = reporting.format_scores(scores, len(setup.splits["validation"]))
-    writers.note(f"step {step}: validation accuracy {text}")
+    text = reporting.format_scores(metrics.averages(scores), len(setup.splits["validation"]))
+    writers.note(f"step {step}: validation accuracy {text}{reporting.of_replicas(ledger.diverged)}")
     return scores
 
 
-def _evaluate(setup: Setup, state: TrainState, use: str) -> dict[str, float]:
-    return evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh, setup.unreadable[use])
+def _evaluate(setup: Setup, state: TrainState, use: str, step: int, ledger: Ledger) -> metrics.Sums:
+    scores = evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh, setup.unreadable[use])
+    return ledger.without_diverged(scores, step)
 
 
 def _result(setup: Setup, scores: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -1,13 +1,19 @@
-"""Metrics as sums and counts, which add up exactly over devices, batches and hosts."""
+"""Metrics as sums and counts, which add up exactly over devices, batches and hosts.
+
+Of several replicas each number is an array of one a replica, and a list in a file; NaN, or null, is that of a replica
+that diverged.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-Sums = dict[str, float]
+Number = float | np.ndarray
+Sums = dict[str, Number]
 
 
 def example_sums(
@@ -48,12 +54,34 @@ def cross_entropy(logits_BxK: jax.Array, label_B: jax.Array, label_smoothing: fl
     return optax.softmax_cross_entropy(logits_BxK, targets_BxK)
 
 
-def add(total: Sums, sums: Mapping[str, Any]) -> Sums:
+def add(total: Mapping[str, Any], sums: Mapping[str, Any]) -> Sums:
     """Adds a step's fetched sums to a running total, in float64."""
-    return {name: total.get(name, 0.0) + float(value) for name, value in sums.items()}
+    return {name: number(total.get(name, 0.0)) + number(value) for name, value in sums.items()}
 
 
-def means(total: Sums) -> dict[str, float]:
+def means(total: Sums) -> Sums:
     """`loss` and `accuracy` of the examples counted in `total`."""
-    count = max(total["count"], 1.0)
+    count = number(np.maximum(total["count"], 1.0))
     return {"loss": total["loss"] / count, "accuracy": total["correct"] / count}
+
+
+def number(value: Any) -> Number:
+    """A float, or a float64 array of one a replica, of what a step or a file has."""
+    array = np.asarray(value, np.float64)
+    return array if array.ndim else float(array)
+
+
+def listed(values: Mapping[str, Number]) -> dict[str, Any]:
+    """As a file has them."""
+    return {name: _listed(value) if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+
+def _listed(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def averages(values: Mapping[str, Number]) -> dict[str, float]:
+    """Means over the replicas that did not diverge; what is one number stays it."""
+    return {
+        name: float(np.nanmean(value)) if isinstance(value, np.ndarray) else value for name, value in values.items()
+    }

@@ -51,7 +51,7 @@ def evaluate_imported(
     step = jit_eval_step(config, found.model, mesh, compiler_options(mesh, config))
     splits = open_splits(config, dataset, ("validation", "test"))
     scores = {
-        use: metrics.means(evaluate_split(step, found.variables, source, config, mesh))
+        use: metrics.averages(metrics.means(evaluate_split(step, found.variables, source, config, mesh)))
         for use, source in splits.items()
     }
     return scores, {use: len(source) for use, source in splits.items()}

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from mobilenet_v2.config import singles
 from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.unreadable import Unreadable
@@ -30,7 +31,7 @@ def first_seen(source: Any, config: ConfigDict, count: int) -> Rows:
 
     Args:
       source: random access to the records of the training split.
-      config: the whole, valid config.
+      config: the whole, valid config. Of several replicas the first is shown.
 
     Returns:
       image uint8 [N, H, W, C], label int32 [N], mask float32 [N]; and where the config mixes images partner_label
@@ -40,6 +41,7 @@ def first_seen(source: Any, config: ConfigDict, count: int) -> Rows:
       ConfigError: if the split does not fit on a device, where the config wants it there.
       DataError: if none of its images can be decoded there, or a data worker ended.
     """
+    config = singles(config)[0]
     size, batches = config.train.batch_size, _batches(source, config)
     with contextlib.closing(batches):
         taken = [as_seen(next(batches), step, config, count - step * size) for step in range(-(-count // size))]

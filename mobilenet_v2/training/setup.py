@@ -18,7 +18,8 @@ from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.sources import Dataset, open_configured
 from mobilenet_v2.data.unreadable import Unreadable
 from mobilenet_v2.models.build import build_model
-from mobilenet_v2.training import sharding
+from mobilenet_v2.models.over_devices import BATCH_AXIS
+from mobilenet_v2.training import replicas, sharding
 from mobilenet_v2.training.frozen import frozen_in_network
 from mobilenet_v2.training.optimizer import make_optimizer, make_schedule
 from mobilenet_v2.training.state import TrainState, abstract_state, create_state
@@ -32,7 +33,8 @@ class Setup:
 
     Attributes:
       train_step: (state, batch, rng) → (state, metrics); the state is donated.
-      eval_step: (variables, batch) → metrics.
+      eval_step: (variables, batch) → metrics. Of several replicas state, variables, rng and metrics have one a replica,
+        and so has a training batch where they don't share it, see `replicas`.
       splits: random-access sources by use: "train", "validation" and, where the config names one, "test".
       unreadable: by use, what names the images that can't be decoded.
       total_steps: optimizer steps of the whole run.
@@ -66,8 +68,8 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
       ConfigError, DataError: whatever is wrong with it.
     """
     validate(config)
-    mesh = sharding.make_mesh() if mesh is None else mesh
-    validate_topology(config, mesh.size, jax.process_count())
+    mesh = sharding.make_mesh(config.replicas) if mesh is None else mesh
+    validate_topology(config, mesh.shape[BATCH_AXIS], jax.process_count())
     dataset = open_configured(config.data)
     validate_classes(config, dataset.num_classes)
     splits = open_splits(config, dataset, ("train", "validation", "test"))
@@ -100,8 +102,15 @@ def state_arguments(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
         "channels": config.data.channels,
         "ema": config.optimizer.ema_decay > 0,
         "frozen": config.train.frozen,
-        "place": functools.partial(sharding.of_state, mesh, parameters=config.parallel.parameters),
+        "replicas": config.replicas,
+        "place": functools.partial(_places, mesh, parameters=config.parallel.parameters),
     }
+
+
+def _places(mesh: Mesh, shapes: Callable[[], Any], parameters: str) -> Any:
+    if replicas.on_mesh(mesh):
+        return replicas.of_state(own=sharding.split_replicas(mesh), common=sharding.replicated(mesh))
+    return sharding.of_state(mesh, shapes, parameters)
 
 
 def open_splits(config: ConfigDict, dataset: Dataset, uses: tuple[str, ...]) -> dict[str, Any]:
@@ -122,26 +131,29 @@ def jit_steps(
     options: dict[str, bool | str],
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """`steps.train_step` and `steps.eval_step` of this config, compiled for this mesh when they are first called."""
-    everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
+    everywhere = _on_each(mesh)
     arguments = state_arguments(config, mesh)
     places = arguments["place"](lambda: abstract_state(model, optimizer, **arguments))
     # n micro-batches update the running statistics n times a step; the time constant stays that of the config.
     momentum = config.model.batch_norm_momentum ** (1 / config.train.accumulation_steps)
     training_model = model.clone(
         batch_norm_momentum=momentum,
-        batch_norm_groups=batch_norm_groups(config, mesh.size),
+        batch_norm_groups=batch_norm_groups(config, mesh.shape[BATCH_AXIS]),
         frozen=frozen_in_network(config.train),
     )
-    train = functools.partial(
-        within(mesh, train_step),
+    own = replicas.of_state(own=True, common=False)
+    train = _traced(
+        config,
+        mesh,
+        train_step,
+        inputs=(own, config.replica_data == "own", True),
+        outputs=(own, True),
         model=training_model,
         optimizer=optimizer,
-        config=config,
-        gather=_gather(config, mesh),
     )
     jitted = jax.jit(
         train,
-        in_shardings=(places, rows, everywhere),
+        in_shardings=(places, replicas.batch_sharding(config, mesh), everywhere),
         out_shardings=(places, everywhere),
         donate_argnums=0,
         compiler_options=options,
@@ -154,10 +166,25 @@ def jit_eval_step(
     config: ConfigDict, model: nn.Module, mesh: Mesh, options: dict[str, bool | str], places: Any = None
 ) -> Callable[..., Any]:
     """`steps.eval_step` of this network, with the preprocessing of `config.data`; `places` are the variables'."""
-    everywhere, rows = sharding.replicated(mesh), sharding.split_rows(mesh)
+    everywhere, rows = _on_each(mesh), sharding.split_rows(mesh)
     places = everywhere if places is None else places
-    evaluate = functools.partial(within(mesh, eval_step), model=model, config=config, gather=_gather(config, mesh))
+    evaluate = _traced(config, mesh, eval_step, inputs=(True, False), outputs=True, model=model)
     return jax.jit(evaluate, in_shardings=(places, rows), out_shardings=everywhere, compiler_options=options)
+
+
+def _on_each(mesh: Mesh) -> jax.sharding.NamedSharding:
+    """Where keys and metrics lie: on every device; those of a replica on each of its devices."""
+    return sharding.split_replicas(mesh) if replicas.on_mesh(mesh) else sharding.replicated(mesh)
+
+
+def _traced(
+    config: ConfigDict, mesh: Mesh, step: Callable[..., Any], *, inputs: Any, outputs: Any, **bound: Any
+) -> Callable[..., Any]:
+    """`step` of this config, where the network can see the mesh; for `inputs` and `outputs` see `replicas.each`."""
+    bound |= {"config": config, "gather": _gather(config, mesh)}
+    if not replicas.on_mesh(mesh):
+        return functools.partial(within(mesh, step), **bound)
+    return within(mesh, replicas.each(mesh, config.replicas, functools.partial(step, **bound), inputs, outputs))
 
 
 def _gather(config: ConfigDict, mesh: Mesh) -> Gather:

@@ -20,6 +20,8 @@ Place = Callable[[Callable[[], Any]], Any]
 class TrainState(struct.PyTreeNode):
     """Everything that a step reads and writes; nothing else changes.
 
+    Of several replicas all arrays but `step` have a leading axis, see `replicas`.
+
     Attributes:
       step: int32, the number of steps taken.
       params, batch_stats: the model's two collections, float32.
@@ -57,15 +59,17 @@ def create_state(
     place: Place,
     channels: int = 3,
     frozen: str = "nothing",
+    replicas: int = 1,
     arrays: Arrays | None = None,
 ) -> TrainState:
     """Initialises the state where it will live. Bit-identical for any number of devices.
 
     Args:
       place: where each array will be.
+      replicas: if more than one, states of seeds seed, seed + 1, … side by side.
       arrays: variables that are these instead of initialised ones, averages included: "params/stem/conv/kernel", ….
     """
-    init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
+    init = _init_function(model, optimizer, seed, replicas, (1, image_size, image_size, channels), ema, frozen)
     return jax.jit(init, out_shardings=place(lambda: jax.eval_shape(init, {})))(arrays or {})
 
 
@@ -79,9 +83,10 @@ def abstract_state(
     place: Place,
     channels: int = 3,
     frozen: str = "nothing",
+    replicas: int = 1,
 ) -> TrainState:
     """The state's shapes, dtypes and places, computed without making it: what a checkpoint is restored into."""
-    init = _init_function(model, optimizer, seed, (1, image_size, image_size, channels), ema, frozen)
+    init = _init_function(model, optimizer, seed, replicas, (1, image_size, image_size, channels), ema, frozen)
     shapes = jax.eval_shape(init, {})
     shardings = jax.tree.broadcast(place(lambda: shapes), shapes)
     return jax.tree.map(_with_sharding, shapes, shardings)
@@ -95,12 +100,13 @@ def _init_function(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     seed: int,
+    replicas: int,
     shape: tuple[int, ...],
     ema: bool,
     frozen: str,
 ) -> Any:
-    def init(arrays: dict[str, jax.Array]) -> TrainState:
-        drawn = model.init({"params": jax.random.key(seed)}, jnp.zeros(shape), train=False)
+    def init(key: jax.Array, arrays: dict[str, jax.Array]) -> TrainState:
+        drawn = model.init({"params": key}, jnp.zeros(shape), train=False)
         variables: Any = path_aware_map(lambda path, leaf: arrays.get("/".join(map(str, path)), leaf), drawn)
         params, batch_stats = variables["params"], variables["batch_stats"]
         return TrainState(
@@ -112,4 +118,11 @@ def _init_function(
             ema_batch_stats=batch_stats if ema else None,
         )
 
-    return init
+    def init_all(arrays: dict[str, jax.Array]) -> TrainState:
+        if replicas == 1:
+            return init(jax.random.key(seed), arrays)
+        keys = jnp.stack([jax.random.key(seed + replica) for replica in range(replicas)])
+        states = jax.vmap(init, (0, None))(keys, arrays)
+        return states.replace(step=jnp.zeros((), jnp.int32))
+
+    return init_all

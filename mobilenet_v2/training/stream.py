@@ -11,12 +11,13 @@ from mobilenet_v2.data.resident import gathering, hold
 from mobilenet_v2.data.unreadable import Unreadable
 from mobilenet_v2.data.workers import read
 from mobilenet_v2.training import sharding
+from mobilenet_v2.training.replicas import batch_sharding
 from mobilenet_v2.training.setup import Setup
 
 
 def training_stream(setup: Setup, start_step: int = 0) -> Prefetch:
     """The training split from `start_step` on, to be closed: the step is the whole position in the data."""
-    source, config, rows = setup.splits["train"], setup.config, sharding.split_rows(setup.mesh)
+    source, config, rows = setup.splits["train"], setup.config, batch_sharding(setup.config, setup.mesh)
     unreadable = setup.unreadable["train"]
     place = {
         "start_step": start_step,

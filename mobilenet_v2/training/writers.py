@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
+from mobilenet_v2.training import metrics
+
 Row = dict[str, Any]
 
 
@@ -66,12 +68,20 @@ class Writers:
         self._board.close()
         self._file.close()
 
-    def write(self, event: str, step: int, **values: float) -> None:
-        """Adds a row; once this returns, only a crash of the whole machine can lose it."""
-        self._file.write(json.dumps({"event": event, "step": step, **values}, allow_nan=False) + "\n")
+    def write(self, event: str, step: int, **values: metrics.Number) -> None:
+        """Adds a row; once this returns, only a crash of the whole machine can lose it.
+
+        Of several replicas the row has a list of what differs between them; TensorBoard their mean, and each one's as
+        `event/name/replica`.
+        """
+        listed = metrics.listed(values)
+        self._file.write(json.dumps({"event": event, "step": step, **listed}, allow_nan=False) + "\n")
         self._file.flush()
-        for name, value in values.items():
+        for name, value in metrics.averages(values).items():
             self._board.add_scalar(f"{event}/{name}", value, step)
+            for replica, own in enumerate(listed[name] if isinstance(listed[name], list) else ()):
+                if own is not None:
+                    self._board.add_scalar(f"{event}/{name}/{replica}", own, step)
 
     def advance(self, step: int) -> None:
         """Moves the bar."""
