@@ -25,15 +25,15 @@ def more(data_dir: str) -> dict[str, Any]:
     return report_of(data_dir, "more")
 
 
-def report_of(*arguments: str) -> dict[str, Any]:
+def report_of(*arguments: str, script: str = "eight_devices.py") -> dict[str, Any]:
+    """What a script beside this file prints on eight simulated devices."""
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "PYTHONPATH": str(ROOT),
     }
-    script = pathlib.Path(__file__).with_name("eight_devices.py")
-    command = [sys.executable, "-W", "error", str(script), *arguments]
+    command = [sys.executable, "-W", "error", str(pathlib.Path(__file__).with_name(script)), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=560)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
