@@ -139,7 +139,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(data_dir: str, tmp_path: 
 
 def test_a_run_of_several_replicas_is_several_rows_of_the_report(data_dir: str, tmp_path: pathlib.Path) -> None:
     workdir = tmp_path / "runs"
-    status, said, errors = run(workdir, data_dir, "--seeds=4", "--points=t2", "--config.replicas=2")
+    status, _, errors = run(workdir, data_dir, "--seeds=4", "--points=t2", "--config.replicas=2")
     assert status == 0, errors
     assert list(results(workdir)) == ["t2/seed_0", "t2/seed_2"]
     assert json.loads((workdir / "sweep.json").read_text())["seeds"] == [0, 1, 2, 3]

@@ -270,14 +270,14 @@ def test_a_replica_that_is_not_finite_leaves_the_others_alone(
 
 
 def test_what_can_not_be_replicated_is_refused(config: ConfigDict) -> None:
-    with pytest.raises(ConfigError, match="config.replicas is 2, must be 1 where 3 processes train together"):
+    with pytest.raises(ConfigError, match=r"config\.replicas is 2, must be 1 where 3 processes train together"):
         config_lib.validate_topology(config, 1, 3)
     config.parallel.parameters = "fsdp"
-    with pytest.raises(ConfigError, match="parameters is 'fsdp', must be 'replicated' where config.replicas is 2"):
+    with pytest.raises(ConfigError, match=r"parameters is 'fsdp', must be 'replicated' where config\.replicas is 2"):
         config_lib.validate(config)
     config.parallel.parameters, config.seed = "replicated", 2**32 - 1
     with pytest.raises(
-        ConfigError, match="config.seed is 4294967295, must be at most 4294967294 where config.replicas"
+        ConfigError, match=r"config\.seed is 4294967295, must be at most 4294967294 where config\.replicas"
     ):
         config_lib.validate(config)
     config.replicas = 1
