@@ -8,9 +8,9 @@ what there is.
 --config=FILE:BASE varies another config: configs/ablations/width.py:image_folder. Fields are overridden for all points
 as in training. --seeds=5 is how many seeds (3), from config.seed on; --points=t1,t6 trains these alone. --jobs=2 trains
 two at a time, each with half of the cores and of CUDA_VISIBLE_DEVICES; --config.replicas=3 has three seeds side by side
-in a run. --keep=result removes a run's checkpoints once it is finished. --launcher=commands prints a shell command a run
-instead, for any scheduler; --launcher=slurm submits a job a run by submitit, with --slurm=partition=gpu,timeout_min=600
-and more of its options. --dry_run lists and ends.
+in a run. --keep=result removes the checkpoints of finished runs. --launcher=commands prints a shell command for
+each run instead, for any scheduler; --launcher=slurm submits a job a run by submitit, with
+--slurm=partition=gpu,timeout_min=600 and more of its options. --dry_run lists and ends.
 """
 
 import pathlib
