@@ -137,23 +137,22 @@ def test_a_run_of_replicas_is_the_runs_of_its_seeds(config: ConfigDict, tmp_path
     result = loop.run(config, str(tmp_path / "run"))
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
     assert [one["seed"] for one in result["replicas"]] == SEEDS
-    rows = deterministic_rows(tmp_path / "run")
     for index, single in enumerate(singles(config)[: 2 if data == "own" else 1]):
         alone = loop.run(single, str(tmp_path / str(index)))
         for use in ("validation", "test"):
             assert result["replicas"][index][use] == pytest.approx(alone[use], rel=1e-4)
-        for row, own in zip(rows, deterministic_rows(tmp_path / str(index)), strict=True):
-            assert {name: v[index] if isinstance(v, list) else v for name, v in row.items()} == pytest.approx(
-                own, rel=1e-3, abs=1e-6
-            )
+        together, apart = deterministic_rows(tmp_path / "run"), deterministic_rows(tmp_path / str(index))
+        for row, own in zip(together, apart, strict=True):
+            assert {row.pop("event"), row.pop("step")} == {own.pop("event"), own.pop("step")}
+            numbers = {name: value[index] if isinstance(value, list) else value for name, value in row.items()}
+            assert numbers["loss"] == pytest.approx(own["loss"], rel=1e-4)
+            # Adam's first updates are all of one size, of gradients that are rounding alone, too.
+            assert numbers == pytest.approx(own, rel=1e-2)
     for use in ("validation", "test"):
         for name, mean in result[use].items():
             assert mean == pytest.approx(np.mean([one[use][name] for one in result["replicas"]]))
-    assert {name for name, value in rows[0].items() if not isinstance(value, list)} == {
-        "event",
-        "step",
-        "learning_rate",
-    }
+    row = deterministic_rows(tmp_path / "run")[0]
+    assert {name for name, value in row.items() if not isinstance(value, list)} == {"event", "step", "learning_rate"}
 
 
 def test_evaluate_repeats_each_replicas_scores_exactly(
@@ -265,19 +264,20 @@ def test_a_replica_that_is_not_finite_leaves_the_others_alone(
             assert row["loss"][1] is None
         assert "step 1 of seed 4 is not finite: left out from here on" in capsys.readouterr().out
     monkeypatch.undo()
+    capsys.readouterr()
     evaluate.main(["evaluate", f"--workdir={tmp_path / 'one'}", "--json"])
     assert json.loads(capsys.readouterr().out)["replicas"] == result["replicas"]
 
 
 def test_what_can_not_be_replicated_is_refused(config: ConfigDict) -> None:
-    with pytest.raises(ConfigError, match="config.replicas is 2, must be 1 where 3 processes train together"):
+    with pytest.raises(ConfigError, match=r"config\.replicas is 2, must be 1 where 3 processes train together"):
         config_lib.validate_topology(config, 1, 3)
     config.parallel.parameters = "fsdp"
-    with pytest.raises(ConfigError, match="parameters is 'fsdp', must be 'replicated' where config.replicas is 2"):
+    with pytest.raises(ConfigError, match=r"parameters is 'fsdp', must be 'replicated' where config\.replicas is 2"):
         config_lib.validate(config)
     config.parallel.parameters, config.seed = "replicated", 2**32 - 1
     with pytest.raises(
-        ConfigError, match="config.seed is 4294967295, must be at most 4294967294 where config.replicas"
+        ConfigError, match=r"config\.seed is 4294967295, must be at most 4294967294 where config\.replicas"
     ):
         config_lib.validate(config)
     config.replicas = 1
