@@ -52,6 +52,7 @@ def parse(
     required: Sequence[str] = (),
     optional: Sequence[str] = (),
     switches: Sequence[str] = (),
+    words: list[str] | None = None,
 ) -> flags.FlagValues:
     """Parses flags into values of their own: nothing global is read or set.
 
@@ -62,6 +63,7 @@ def parse(
         `--config.section.field=value`; others are text.
       optional: names of flags of text that are None unless given.
       switches: names of flags that are False unless given.
+      words: gets what is no flag; None where there may be no such thing.
 
     Raises:
       ConfigError: for a flag that is unknown, missing or can't be what it is given.
@@ -75,7 +77,9 @@ def parse(
     argv, unset = _without_nones(argv)
     values = _define(argv, required, switches, optional)
     rest = _read(values, argv, [*required, *optional, *switches, DEFAULT_MALLOC])
-    if rest:
+    if words is not None:
+        words.extend(rest)
+    elif rest:
         raise ConfigError(f"unexpected argument {rest[0]!r}; flags are {_usage(required, switches, optional)}")
     for name in required:
         if not values[name].value:

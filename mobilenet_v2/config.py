@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mobilenet_v2.config_fields import FIELDS
+from mobilenet_v2.config_fields import CAME_LATER, FIELDS
 from mobilenet_v2.config_rules import (
     check_augmentation,
     check_data,
@@ -123,7 +123,7 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The config that `to_json` wrote.
+    """The config that `to_json` wrote; what it had no fields for yet is as it then was.
 
     Raises:
       ConfigError: if `text` is not JSON of an object.
@@ -134,6 +134,7 @@ def from_json(text: str) -> ConfigDict:
         raise ConfigError(f"config is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"config must be a JSON object, found {type(values).__name__}")
+    values = {**CAME_LATER, **values}
     try:
         return ConfigDict(_with_tuples(values))
     except ValueError as error:

@@ -33,6 +33,9 @@ STAGE_FIELDS = {
 SEPARABLE_STAGE_COLUMNS = "channels, repeats, stride"
 SEPARABLE_STAGE_FIELDS = {name: STAGE_FIELDS[name] for name in ("channels", "repeats", "stride")}
 
+# Fields that came when runs had been written without them, and what those runs then did.
+CAME_LATER = {"replicas": 1, "replica_data": "own"}
+
 # What the ablations of MobileNetV2 leave as it is, and MobileNetV1 does not have.
 WITHOUT_ABLATION = {
     "expansion_factor": 6,

@@ -30,6 +30,12 @@ class DataError(UserError):
     """A data set is missing, not prepared, or unreadable."""
 
 
+class UnreadableError(DataError):
+    """Some of many pictures can't be read; the others are done."""
+
+    exit_status = 1
+
+
 class WorkdirError(UserError):
     """A run directory can't be used: unwritable, of another config, or of no run."""
 

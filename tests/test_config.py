@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from configs import default, digits
 from mobilenet_v2 import config as config_lib
+from mobilenet_v2.config_fields import CAME_LATER
 from mobilenet_v2.errors import ConfigError
 from tests.changed_config import changed
 
@@ -113,3 +114,11 @@ def test_there_may_be_more_logits_than_labels_but_not_fewer() -> None:
     config_lib.validate_classes(config, 9)
     with pytest.raises(ConfigError, match=r"config\.model\.num_classes is 10, must be at least 11, .*'digits'"):
         config_lib.validate_classes(config, 11)
+
+
+def test_a_config_of_before_a_field_came_is_as_it_then_was() -> None:
+    config = digits.get_config()
+    values = json.loads(config_lib.to_json(config))
+    for name in CAME_LATER:
+        del values[name]
+    assert config_lib.differences(config_lib.from_json(json.dumps(values)), config) == []

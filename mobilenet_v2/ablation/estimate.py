@@ -25,7 +25,7 @@ def work(planned: Planned, dataset: Dataset) -> float:
     config = planned.config
     steps = config.train.num_steps or steps_of(dataset.split(config.data.train_split), config)[0]
     size = (config.augment.image_size or config.data.image_size) / config.data.image_size
-    return steps * config.train.batch_size * planned.multiply_adds * size**2
+    return steps * config.replicas * config.train.batch_size * planned.multiply_adds * size**2
 
 
 def measured(finished: Sequence[Run], dataset: Dataset) -> float | None:
@@ -43,4 +43,6 @@ def tried(baseline: Planned, base: Sequence[str]) -> float | None:
         return None
     config = baseline.config
     size = (config.augment.image_size or config.data.image_size) / config.data.image_size
-    return float(done.stdout.split()[-1]) / (config.train.batch_size * baseline.multiply_adds * size**2)
+    return float(done.stdout.split()[-1]) / (
+        config.replicas * config.train.batch_size * baseline.multiply_adds * size**2
+    )

@@ -7,8 +7,8 @@ what there is.
 
 --config=FILE:BASE varies another config: configs/ablations/width.py:image_folder. Fields are overridden for all points
 as in training. --seeds=5 is how many seeds (3), from config.seed on; --points=t1,t6 trains these alone. --jobs=2 trains
-two at a time, each with half of the cores and of CUDA_VISIBLE_DEVICES. --keep=result removes a run's checkpoints once
-it is finished. --launcher=commands prints a shell command a run instead, for any scheduler; --launcher=slurm submits a
+two at a time, each with half of the cores and of CUDA_VISIBLE_DEVICES; --config.replicas=3 has three seeds side by side
+in a run. --keep=result removes a run's checkpoints once it is finished. --launcher=commands prints a shell command a run instead, for any scheduler; --launcher=slurm submits a
 job a run by submitit, with --slurm=partition=gpu,timeout_min=600 and more of its options. --dry_run lists and ends.
 """
 
@@ -16,6 +16,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from absl import flags as absl_flags
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from mobilenet_v2 import command_line
@@ -79,7 +80,7 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
     planned = sweep.plan(swept, config, sweep_directory.known_costs(found, swept))
     names = flags.points.split(",") if flags.points is not None else [one.point.name for one in planned]
     chosen = sweep.chosen(planned, names)
-    seeds = range(config.seed, config.seed + (command_line.integer("seeds", flags.seeds, _MOST) or 3))
+    seeds = _seeds(config, command_line.integer("seeds", flags.seeds, _MOST))
     datasets: dict[str, Dataset] = {}
     for one in chosen:
         key = str([one.config.data[name] for name in ("name", "data_dir", "folder", "skip_unreadable")])
@@ -90,9 +91,20 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
     runs = sweep_directory.runs_of(workdir, chosen, seeds)
 
     def write() -> None:
-        sweep_directory.write(workdir, path, config, swept, planned, seeds, found)
+        every = [seed + replica for seed in seeds for replica in range(config.replicas)]
+        sweep_directory.write(workdir, path, config, swept, planned, every, found)
 
     return runs, next(iter(datasets.values())), write
+
+
+def _seeds(config: ConfigDict, count: int | None) -> range:
+    """The first seed of each run, which has `config.replicas` of them side by side."""
+    count = max(3, config.replicas) if count is None else count
+    if count % config.replicas:
+        raise ConfigError(
+            f"--seeds is {count}, must be a multiple of config.replicas, {config.replicas}: so many seeds are in a run"
+        )
+    return range(config.seed, config.seed + count, config.replicas)
 
 
 def _choice(name: str, value: str | None, known: Sequence[str]) -> str:

@@ -38,6 +38,11 @@ class Layout:
     other_files: tuple[str, ...]
 
 
+def is_picture(name: str | pathlib.PurePath) -> bool:
+    """Whether a file is a picture by its ending."""
+    return pathlib.PurePosixPath(name).suffix.lower() in _PICTURES
+
+
 def read_layout(listing: Listing) -> Layout:
     """Pictures of `class/…`, or of `train/class/…`, `validation/class/…` and, perhaps, `test/class/…`.
 
@@ -52,7 +57,7 @@ def read_layout(listing: Listing) -> Layout:
         that can't be written to a file, or no picture at all.
     """
     where = str(listing.root)
-    pictures = [name for name in listing.files if pathlib.PurePosixPath(name).suffix.lower() in _PICTURES]
+    pictures = [name for name in listing.files if is_picture(name)]
     if not pictures:
         raise DataError(f"{where!r} holds no picture, such as class/name.jpg, among {len(listing.files)} files")
     top = _common_folder(pictures, listing.folders)

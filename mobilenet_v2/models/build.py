@@ -45,5 +45,5 @@ def build_model(fields: Mapping[str, Any]) -> Any:
 
 
 def attributes_of(network: type[Network]) -> set[str]:
-    """The names of a network's own fields, without Linen's."""
-    return {field.name for field in dataclasses.fields(network)} - {"parent", "name"}
+    """The names of a network's own fields, without Linen's and what says nothing of the network itself."""
+    return {field.name for field in dataclasses.fields(network)} - {"parent", "name", "provenance"}

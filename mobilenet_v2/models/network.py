@@ -51,6 +51,7 @@ class Network(nn.Module):
       remat: what the backward pass computes again instead of keeping it: "none"; "convolutions" keeps their outputs
         and recomputes batch norm and activation; "blocks" keeps the blocks' inputs only, as fused blocks do under
         both.
+      provenance: where its weights came from, see `variants.Provenance`; nothing is computed with it.
     """
 
     num_classes: int = 1000
@@ -73,6 +74,7 @@ class Network(nn.Module):
     dtype: Any = jnp.float32
     formulation: Formulation = "auto"
     remat: Remat = "none"
+    provenance: Any = None
 
     def __call__(self, image_BxHxWxC: jax.Array, *, train: bool) -> jax.Array:
         """Returns logits float32 [B, num_classes] of normalised images, of any number of channels.

@@ -49,6 +49,21 @@ class Preprocessing:
         return stated
 
 
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where a network's weights came from, and what goes with them.
+
+    Attributes:
+      source: "torchvision", "timm", "keras", "slim", "huggingface", "a run", ….
+      preprocessing: how images are made ready; None where nothing says so.
+      class_names: by logit; empty where nothing says so.
+    """
+
+    source: str
+    preprocessing: Preprocessing | None = None
+    class_names: tuple[str, ...] = ()
+
+
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _PLUS_MINUS_1 = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 

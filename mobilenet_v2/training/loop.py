@@ -49,6 +49,8 @@ def run(config: ConfigDict, workdir: str, profile_steps: range | None = None) ->
         start = together(lambda: warm_start.NOTHING if goes_on else warm_start.load(config))
         setup = together(lambda: make_setup(config))
         with _opened(folder, config, start) as manager:
+            if is_first():
+                run_directory.write_class_names(folder, setup.dataset.class_names)
             restored = checkpoint.restore_latest(manager, setup.abstract_state())
             result = _train(setup, folder, manager, restored, start.arrays, profile_steps)
             if is_first():

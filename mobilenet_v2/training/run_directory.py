@@ -11,7 +11,7 @@ import pathlib
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ from mobilenet_v2.errors import ConfigError, WorkdirError
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
 _LOCK = ".lock"
+_CLASSES = "classes.json"
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 
 # Fields that decide how fast a run is, and nothing that it computes.
@@ -143,6 +144,21 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
         return config_lib.from_json(path.read_text())
     except (ConfigError, UnicodeDecodeError, OSError) as error:
         raise WorkdirError(f"{str(path)!r} is damaged: {error}") from error
+
+
+def write_class_names(workdir: pathlib.Path, names: Sequence[str]) -> None:
+    """Keeps the names of the data set's classes, so that predictions need not have the data set."""
+    write_atomically(workdir / _CLASSES, json.dumps(list(names), ensure_ascii=False, indent=0) + "\n")
+
+
+def read_class_names(workdir: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Names by label; none where the run has kept none.
+
+    Raises:
+      WorkdirError: if the file is damaged.
+    """
+    path = pathlib.Path(workdir) / _CLASSES
+    return tuple(_read_json(path)) if path.exists() else ()
 
 
 def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import pytest
 
 from mobilenet_v2 import __main__ as commands
 from mobilenet_v2 import command_line
+from mobilenet_v2.ablation.results import read as read_results
 from tests.run_directories import assert_bit_equal
 from tests.run_processes import REPOSITORY
 
@@ -136,6 +137,17 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(data_dir: str, tmp_path: 
     assert list(results(workdir)) == ["t2/seed_1", "t3/seed_0", "t3/seed_1"]
 
 
+def test_a_run_of_several_replicas_is_several_rows_of_the_report(data_dir: str, tmp_path: pathlib.Path) -> None:
+    workdir = tmp_path / "runs"
+    status, said, errors = run(workdir, data_dir, "--seeds=4", "--points=t2", "--config.replicas=2")
+    assert status == 0, errors
+    assert list(results(workdir)) == ["t2/seed_0", "t2/seed_2"]
+    assert json.loads((workdir / "sweep.json").read_text())["seeds"] == [0, 1, 2, 3]
+    found = read_results(workdir)
+    assert [row.seed for row in found.rows] == [0, 1, 2, 3]
+    assert len(found.accuracies("t2")) == 4
+
+
 def test_commands_are_lines_for_a_shell_that_train_one_run_each(
     finished: pathlib.Path, data_dir: str, tmp_path: pathlib.Path
 ) -> None:
@@ -157,6 +169,7 @@ def test_commands_are_lines_for_a_shell_that_train_one_run_each(
     "flags, says",
     [
         (["--seeds=0"], "--seeds is '0', must be an integer in 1"),
+        (["--seeds=3", "--config.replicas=2"], "--seeds is 3, must be a multiple of config.replicas, 2"),
         (["--jobs=none"], "--jobs is 'none', must be an integer"),
         (["--launcher=slrum"], "--launcher is 'slrum', must be one of local, slurm, commands; did you mean 'slurm'"),
         (["--keep=all"], "--keep is 'all', must be one of checkpoints, result"),

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from mobilenet_v2.models import cost, fused_block
 from mobilenet_v2.models.folding import fold_batch_norm
 from mobilenet_v2.models.mobilenet_v2 import MobileNetV2
-from tests.models.random_networks import distance, images, random_variables, small, train
+from tests.models.random_networks import QUICK, distance, images, random_variables, small, train
 
 SWITCHES = {
     "non-linear bottleneck": {"linear_bottleneck": False},
@@ -58,9 +58,10 @@ def test_formulations_agree_under_every_switch(fields: dict[str, Any]) -> None:
     x = images(2, 9, 9, 3)
     model = small(formulation="lax", **fields)
     variables = random_variables(model, x)
-    expected = jax.jit(functools.partial(train, model))(variables, x)
+    quick = functools.partial(jax.jit, compiler_options=QUICK)
+    expected = quick(functools.partial(train, model))(variables, x)
     for formulation in ("shifted", "auto"):
-        ours = jax.jit(functools.partial(train, model.clone(formulation=formulation)))(variables, x)
+        ours = quick(functools.partial(train, model.clone(formulation=formulation)))(variables, x)
         assert distance(ours[:2], expected[:2]) < 1e-4
 
 
@@ -70,8 +71,9 @@ def test_rematerialisation_changes_no_value_under_any_switch(fields: dict[str, A
     x = images(2, 9, 9, 3)
     model = small(formulation="lax", **fields)
     variables = random_variables(model, x)
-    expected = jax.jit(functools.partial(train, model))(variables, x)
-    ours = jax.jit(functools.partial(train, model.clone(remat=remat)))(variables, x)
+    quick = functools.partial(jax.jit, compiler_options=QUICK)
+    expected = quick(functools.partial(train, model))(variables, x)
+    ours = quick(functools.partial(train, model.clone(remat=remat)))(variables, x)
     assert distance(ours, expected) < 1e-4
 
 

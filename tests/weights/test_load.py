@@ -3,6 +3,7 @@ import importlib.util
 import pathlib
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -145,7 +146,8 @@ def test_another_number_of_classes_draws_a_classifier_and_says_so(tmp_path: path
     assert variables["params"]["classifier"]["kernel"].shape == (128, 3)
     _, again = load_pretrained(tmp_path / "file", 3, report=quiet)
     np.testing.assert_array_equal(variables["params"]["classifier"]["kernel"], again["params"]["classifier"]["kernel"])
-    assert model.apply(variables, np.zeros((1, 32, 32, 3), np.float32), train=False).shape == (1, 3)
+    images = jnp.zeros((1, 32, 32, 3))
+    assert jax.eval_shape(lambda v: model.apply(v, images, train=False), variables).shape == (1, 3)
 
 
 def test_of_1001_classes_the_background_is_dropped_for_1000(tmp_path: pathlib.Path) -> None:

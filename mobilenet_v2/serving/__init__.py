@@ -1,0 +1,1 @@
+"""What trained networks are used for: predictions, features, files for other programs."""

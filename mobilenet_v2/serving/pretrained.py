@@ -1,0 +1,106 @@
+"""Networks for a notebook: by name, or with weights and all that goes with them."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.models.build import build_model
+from mobilenet_v2.models.variants import Preprocessing, Provenance, build_variant
+from mobilenet_v2.serving.class_names import published_classes
+from mobilenet_v2.training.run_directory import read_class_names
+from mobilenet_v2.training.trained import import_weights, is_run
+from mobilenet_v2.weights.load import Variables, with_classes
+from mobilenet_v2.weights.preprocessing import at_size
+from mobilenet_v2.weights.sources import BY_NAME
+
+
+def create_model(name: str = "mobilenet_v2", **fields: Any) -> nn.Module:
+    """A network, without variables: `model.init(jax.random.key(0), images, train=False)` draws them.
+
+    Args:
+      name: "mobilenet_v2" or "mobilenet_v1"; or a published one, "timm/mobilenetv2_110d", of `models.variants`.
+      fields: of `config.model`; those that are missing are the published network's, or torchvision's.
+
+    Raises:
+      ValueError: if there is no such network or field.
+
+    >>> create_model("mobilenet_v2", width_multiplier=0.5).head_width()
+    1280
+    >>> create_model("keras/mobilenet_v2_035", num_classes=10).padding
+    'same'
+    """
+    return build_variant(name, **fields) if "/" in name else build_model({"name": name, **fields})
+
+
+def load_pretrained(
+    name: str | os.PathLike[str],
+    num_classes: int | None = None,
+    *,
+    image_size: int | None = None,
+    revision: str | None = None,
+    offline: bool = False,
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> tuple[nn.Module, Variables]:
+    """A network and its variables, from a file, a TensorFlow checkpoint, the hub, or the folder of a run.
+
+    `model.apply(variables, images, train=False)` are the logits of normalised images. `model.provenance` says where
+    the weights came from, how images are made ready for them, and what the classes are called: `predict` and `features`
+    do the former by themselves.
+
+    Args:
+      name: a file, a folder with one, a checkpoint's prefix, OWNER/NAME on the HuggingFace hub, a run's folder.
+      num_classes: of the classifier, see `weights.load.load_pretrained`; 0 leaves it out.
+      image_size: pixels, where the weights were made for another size than their source's usual one.
+      revision, offline: of the hub.
+      seed: of a new classifier.
+      report: gets what was found, line by line.
+
+    Raises:
+      UserError: one line: what was expected, what was found.
+    """
+    imported = import_weights(os.fspath(name), revision=revision, offline=offline, report=report)
+    found = with_classes(str(name), imported, num_classes, seed=seed, report=report)
+    kept = found.model.num_classes == imported.model.num_classes
+    provenance = Provenance(
+        imported.source,
+        _at_size(str(name), imported.preprocessing, image_size),
+        _class_names(str(name), imported.source, found.model.num_classes) if kept else (),
+    )
+    return found.model.clone(provenance=provenance), found.variables
+
+
+def _at_size(name: str, preprocessing: Preprocessing | None, size: int | None) -> Preprocessing | None:
+    if size is not None and preprocessing is None:
+        raise WeightsError(f"weights {name!r} do not say how images are made ready, so image_size must be None")
+    return preprocessing if size is None or preprocessing is None else at_size(preprocessing, size)
+
+
+def _class_names(name: str, source: str, num_classes: int) -> tuple[str, ...]:
+    if is_run(name):
+        return read_class_names(name)
+    return published_classes(num_classes) if source in BY_NAME else ()
+
+
+def with_preprocessing(model: Any, preprocessing: Preprocessing, class_names: tuple[str, ...] = ()) -> Any:
+    """The network, said to take images that are made ready so; where its weights do not say it themselves."""
+    known = model.provenance or Provenance("")
+    names = class_names or known.class_names
+    return model.clone(provenance=dataclasses.replace(known, preprocessing=preprocessing, class_names=names))
+
+
+def init(model: nn.Module, image_size: int = 224, channels: int = 3, seed: int = 0) -> Variables:
+    """Variables drawn anew, as training would draw them.
+
+    >>> sorted(init(create_model(width_multiplier=0.25, num_classes=2), 32))
+    ['batch_stats', 'params']
+    """
+    images = jax.numpy.zeros((1, image_size, image_size, channels))
+    draw = jax.jit(functools.partial(model.init, train=False))
+    return dict(draw({"params": jax.random.key(seed)}, images))

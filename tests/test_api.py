@@ -1,0 +1,152 @@
+"""The package as a notebook imports it."""
+
+import doctest
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+import mobilenet_v2 as mnv2
+from mobilenet_v2.errors import DataError, WeightsError
+from mobilenet_v2.models.variants import PREPROCESSING, Preprocessing
+from mobilenet_v2.serving import prediction, pretrained, summary
+from mobilenet_v2.training import loop
+from mobilenet_v2.weights.save import save_weights
+from tests.weights import small
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 40, 60, 3), np.uint8)
+
+
+@pytest.fixture
+def weights(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A file of ours with a small network for 32-pixel images."""
+    model = small.network(num_classes=5)
+    path = tmp_path / "weights.safetensors"
+    preprocessing = Preprocessing("shorter_side", "bilinear", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 32, 36)
+    save_weights(path, model, mnv2.init(model, 32), source="timm", preprocessing=preprocessing, report=small.quiet)
+    return path
+
+
+def by_hand(model: object, variables: object, images: np.ndarray) -> np.ndarray:
+    """Logits of images scaled to a shorter side of 36 pixels, and the central 32 of them."""
+    rows = []
+    for image in images:
+        scaled = np.asarray(Image.fromarray(image).resize((54, 36), Image.Resampling.BILINEAR))
+        rows.append((scaled[2:34, 11:43] / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.3, 0.4])
+    return np.asarray(model.apply(variables, np.stack(rows).astype(np.float32), train=False))
+
+
+def test_importing_the_package_imports_no_jax() -> None:
+    command = (
+        "import sys, mobilenet_v2; assert 'jax' not in sys.modules; mobilenet_v2.predict; assert 'jax' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", command], check=True)
+
+
+def test_every_name_is_there_and_others_are_not() -> None:
+    for name in mnv2.__all__:
+        assert callable(getattr(mnv2, name))
+    assert set(mnv2.__all__) <= set(dir(mnv2))
+    with pytest.raises(AttributeError, match="has no attribute 'load_pretraind'"):
+        mnv2.load_pretraind  # noqa: B018
+
+
+@pytest.mark.parametrize("module", [pretrained, prediction, summary])
+def test_examples_in_docstrings_hold(module: object) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def test_predictions_are_of_images_made_ready_as_the_weights_say(weights: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    expected = np.asarray(jax.nn.softmax(by_hand(model, variables, IMAGES)))
+    found = mnv2.predict(model, variables, list(IMAGES), top=5)
+    assert len(found) == 5
+    for row, probabilities in zip(found, expected, strict=True):
+        assert [one.label for one in row] == np.argsort(-probabilities).tolist()
+        np.testing.assert_allclose([one.probability for one in row], np.sort(probabilities)[::-1], rtol=1e-4)
+
+
+def test_an_image_may_be_a_path_bytes_pillows_or_pixels(weights: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    path = tmp_path / "image.png"
+    Image.fromarray(IMAGES[0]).save(path)
+    kinds = [path, str(path), path.read_bytes(), Image.open(path), IMAGES[0]]
+    pooled = mnv2.features(model, variables, kinds)
+    assert pooled.shape == (5, 128)
+    np.testing.assert_array_equal(pooled, np.broadcast_to(pooled[:1], pooled.shape))
+    np.testing.assert_allclose(mnv2.features(model, variables, path), pooled[:1], rtol=1e-3)
+
+
+def test_features_are_those_of_any_endpoint_and_number_of_images(weights: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    many = [IMAGES[index % 5] for index in range(35)]
+    found = mnv2.features(model, variables, many, endpoint="block_00")
+    assert found.shape[0] == 35
+    np.testing.assert_allclose(found[:5], found[30:], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="has no endpoint 'block_0'; did you mean"):
+        mnv2.features(model, variables, many[0], endpoint="block_0")
+
+
+def test_a_network_whose_preprocessing_nobody_knows_predicts_nothing_until_it_is_told() -> None:
+    model = small.network(num_classes=5)
+    variables = mnv2.init(model, 32)
+    with pytest.raises(WeightsError, match="does not say how images are made ready"):
+        mnv2.predict(model, variables, IMAGES[0])
+    told = mnv2.with_preprocessing(model, PREPROCESSING["keras"], ("a", "b", "c", "d", "e"))
+    assert {one.name for one in mnv2.predict(told, variables, IMAGES[0])[0]} == set("abcde")
+
+
+@pytest.mark.parametrize(
+    "image, says",
+    [
+        (IMAGES[0].astype(np.float32), r"float32 \[40, 60, 3\], must be uint8 \[height, width, 3\]"),
+        (IMAGES[0][..., 0], r"uint8 \[40, 60\], must be uint8"),
+        (b"no image", "image 'bytes' can't be read"),
+        ("none.png", r"image 'none\.png' can't be read: No such file"),
+    ],
+)
+def test_what_is_no_image_is_named(image: object, says: str, weights: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    with pytest.raises(DataError, match=says):
+        mnv2.predict(model, variables, image)
+
+
+def test_a_runs_classes_have_the_names_of_its_data_set(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    tiny_config.train.update(num_steps=4, log_every=4)
+    loop.run(tiny_config, str(tmp_path / "run"))
+    model, variables = mnv2.load_pretrained(tmp_path / "run", report=small.quiet)
+    assert model.provenance.class_names == tuple("0123456789")
+    assert mnv2.predict(model, variables, IMAGES[0])[0][0].name in "0123456789"
+    fewer, _ = mnv2.load_pretrained(tmp_path / "run", 3, report=small.quiet)
+    assert fewer.provenance.class_names == ()
+
+
+def test_published_networks_have_imagenets_names() -> None:
+    from mobilenet_v2.serving.class_names import imagenet_classes, published_classes
+
+    names = imagenet_classes()
+    assert len(names) == 1000
+    assert (names[0], names[281]) == ("tench, Tinca tinca", "tabby, tabby cat")
+    assert names[999].startswith("toilet tissue")
+    assert published_classes(1001)[:2] == ("background", names[0])
+    assert published_classes(7) == ()
+
+
+def test_a_summary_is_a_table_in_a_notebook_and_text_elsewhere() -> None:
+    found = mnv2.summarize(mnv2.create_model("torchvision/mobilenet_v2_100"))
+    assert found.cost.multiply_adds == 300_774_272
+    assert "3,504,872" in str(found)
+    assert "<td>3,504,872</td>" in found._repr_html_()
+    assert found._repr_html_().count("<tr>") == 1 + 20 + 1
+
+
+def test_a_summary_is_for_the_size_that_the_weights_were_made_for(weights: pathlib.Path) -> None:
+    model, _ = mnv2.load_pretrained(weights, report=small.quiet)
+    assert mnv2.summarize(model).cost == mnv2.summarize(model, 32).cost != mnv2.summarize(model, 64).cost
+    larger, _ = mnv2.load_pretrained(weights, image_size=64, report=small.quiet)
+    assert larger.provenance.preprocessing.resize_size == 72
