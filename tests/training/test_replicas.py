@@ -75,6 +75,10 @@ def test_blocks_run_fused_as_in_a_single_run(plain: dict[str, Any]) -> None:
         assert run["left_to_lax"] == run["left_to_lax_alone"]
 
 
+def test_a_batch_must_be_one_that_the_devices_of_a_replica_can_split(plain: dict[str, Any]) -> None:
+    assert "batch_size is 33, must be divisible by 2 devices" in plain["refused"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_mixed_micro_batches_are_those_of_single_runs_and_exchange_nothing_either(mixed: dict[str, Any]) -> None:
