@@ -151,6 +151,15 @@ WRONG_VALUES = {
         ["--config.data.residence=device", "--config.data.device_bytes=1000000"],
         ["config.data.residence", "'device'", "3871560 bytes", "config.data.device_bytes allows 1000000"],
     ),
+    "no replicas": (["--config.replicas=0"], ["config.replicas", "0", "an integer in 1 … 1024"]),
+    "replicas past the last seed": (
+        ["--config.replicas=2", "--config.seed=4294967295"],
+        ["config.seed", "4294967295", "at most 4294967294", "config.replicas is 2"],
+    ),
+    "replicas of split parameters": (
+        ["--config.replicas=2", "--config.parallel.parameters=fsdp"],
+        ["config.parallel.parameters", "'fsdp'", "must be 'replicated'", "config.replicas is 2"],
+    ),
     "misspelt flag": (["--wrokdir=runs"], ["--wrokdir", "did you mean 'workdir'"]),
     "unknown flag": (["--xyzzy=1"], ["--xyzzy"]),
     "argument left over": (["left"], ["'left'", "--config=…", "--workdir=…"]),

@@ -18,7 +18,15 @@ from mobilenet_v2.models.build import build_model
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]*")
 # Each run's own, or the data reader's, which changes nothing.
-_NOT_VARIED = ("seed", "data.data_dir", "data.num_threads", "data.num_workers", "data.cache")
+_NOT_VARIED = (
+    "seed",
+    "replicas",
+    "replica_data",
+    "data.data_dir",
+    "data.num_threads",
+    "data.num_workers",
+    "data.cache",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.compiled_step import exchanges
 from mobilenet_v2.config import singles
+from mobilenet_v2.errors import ConfigError
 from mobilenet_v2.training import replicas, sharding
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.stream import training_stream
@@ -87,6 +88,11 @@ def main(data_dir: str, name: str) -> None:
             "left_to_lax": left_to_lax,
             "left_to_lax_alone": each[0][-1],
         }
+    config.train.batch_size = 33
+    try:
+        make_setup(config, sharding.make_mesh(REPLICAS, jax.devices()))
+    except ConfigError as error:
+        report["refused"] = str(error)
     print(json.dumps(report))
 
 
