@@ -107,16 +107,6 @@ def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> Iterato
             yield f"{prefix}{name}", _as_tuple(value)
 
 
-def singles(config: ConfigDict) -> list[ConfigDict]:
-    """The configs of the runs that `config` has side by side: seeds seed, seed + 1, …, a replica each."""
-    found = []
-    for replica in range(config.replicas):
-        single = config.copy_and_resolve_references()
-        single.update(seed=config.seed + replica, replicas=1)
-        found.append(single)
-    return found
-
-
 def to_json(config: ConfigDict) -> str:
     """The config as JSON, fields by name: a file that a person can read and compare."""
     return json.dumps(config.to_dict(), indent=2) + "\n"

@@ -133,7 +133,7 @@ def test_a_wrong_config_file_is_told_in_one_line(
 WRONG_TOOLS = {
     "unknown command": (
         ["evalute"],
-        ["'evalute'", "commands are train, ablate, summary, evaluate", "did you mean 'evaluate'"],
+        ["'evalute'", "commands are train, ablate, report, summary, evaluate", "did you mean 'evaluate'"],
     ),
     "evaluate without a run": (["evaluate", "--workdir={tmp}"], ["{tmp}", "holds no run", "config.json"]),
     "evaluate of nothing": (["evaluate", "--workdir={tmp}/none"], ["{tmp}/none", "holds no run"]),

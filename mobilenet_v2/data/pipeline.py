@@ -16,7 +16,7 @@ import grain.python as grain
 import numpy as np
 from ml_collections import ConfigDict
 
-from mobilenet_v2.config import singles
+from mobilenet_v2.config_singles import singles
 from mobilenet_v2.data.transforms import Augment, Preprocess
 from mobilenet_v2.data.workers import start_worker
 

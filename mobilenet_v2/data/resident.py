@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from mobilenet_v2.config import singles
+from mobilenet_v2.config_singles import singles
 from mobilenet_v2.data.prefetch import DeviceBatch, to_devices
 from mobilenet_v2.data.transforms import Preprocess, beyond_borders
 from mobilenet_v2.data.unreadable import Unreadable

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from mobilenet_v2.config import singles
+from mobilenet_v2.config_singles import singles
 from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.unreadable import Unreadable

@@ -35,7 +35,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What is decoded in this process."""
     calls: list[bytes] = []
     decode = image_folder.decode
-    monkeypatch.setattr(image_folder, "decode", lambda encoded: (calls.append(encoded), decode(encoded)))
+    monkeypatch.setattr(image_folder, "decode", lambda encoded, **_: (calls.append(encoded), decode(encoded)))
     return calls
 
 

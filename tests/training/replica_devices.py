@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks.compiled_step import exchanges
-from mobilenet_v2.config import singles
+from mobilenet_v2.config_singles import singles
 from mobilenet_v2.errors import ConfigError
 from mobilenet_v2.training import replicas, sharding
 from mobilenet_v2.training.setup import Setup, make_setup

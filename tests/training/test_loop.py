@@ -23,6 +23,7 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
         ".lock",
+        "classes.json",
         "config.json",
         "environment.json",
         "metrics.jsonl",

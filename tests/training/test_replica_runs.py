@@ -12,7 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from mobilenet_v2.commands import evaluate, import_weights
-from mobilenet_v2.config import singles
+from mobilenet_v2.config_singles import singles
 from mobilenet_v2.errors import DivergenceError, WeightsError
 from mobilenet_v2.training import loop, trained, warm_start
 from mobilenet_v2.training.setup import Setup, make_setup

@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from mobilenet_v2 import config as config_lib
-from mobilenet_v2.config import singles
+from mobilenet_v2.config_singles import singles
 from mobilenet_v2.errors import ConfigError
 from mobilenet_v2.training import replicas, sharding
 from mobilenet_v2.training.random_keys import training_key
