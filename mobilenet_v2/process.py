@@ -73,10 +73,15 @@ def be_a_data_worker() -> None:
     """
     from absl import logging
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)  # for the process that started this one, see `data/workers.py`
+    leave_signals_to_parent()
     logging.set_verbosity(logging.ERROR)  # Grain would warn that JAX is missing
     sys.modules.setdefault("jax", None)  # pyrefly: ignore (Python's own sign that a module can't be imported)
+
+
+def leave_signals_to_parent() -> None:
+    """Ctrl-C, and what schedulers send to all processes of a job, are for the process that started this one."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def start_others_from(path: str) -> None:

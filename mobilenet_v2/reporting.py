@@ -9,14 +9,13 @@ from rich.table import Table
 
 from mobilenet_v2.models.cost import Cost
 
+COST_COLUMNS = ("block", "output", "expanded", "parameters", "multiply-adds", "output kB", "peak kB")
 
-def print_cost(cost: Cost, console: Console | None = None) -> None:
-    """A row a block, and the totals."""
-    table = Table("block", "output", "expanded", "parameters", "multiply-adds", "output kB", "peak kB")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for block in cost.blocks:
-        table.add_row(
+
+def cost_rows(cost: Cost) -> list[tuple[str, ...]]:
+    """The cells below `COST_COLUMNS`: a row a block, and the totals."""
+    rows = [
+        (
             block.name,
             "×".join(map(str, block.output_shape)),
             str(block.expanded_channels or ""),
@@ -25,10 +24,23 @@ def print_cost(cost: Cost, console: Console | None = None) -> None:
             f"{block.output_bytes / 1000:,.1f}",
             f"{block.peak_bytes / 1000:,.1f}",
         )
-    table.add_section()
+        for block in cost.blocks
+    ]
     totals = f"{cost.parameters:,}", f"{cost.multiply_adds:,}", "", f"{cost.peak_bytes / 1000:,.1f}"
-    table.add_row("total", "", "", *totals)
-    console = console or _console()
+    return [*rows, ("total", "", "", *totals)]
+
+
+def print_cost(cost: Cost, console: Console | None = None) -> None:
+    """A row a block, and the totals."""
+    table = Table(*COST_COLUMNS)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    *blocks, totals = cost_rows(cost)
+    for row in blocks:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*totals)
+    console = console or wide_console()
     console.print(table)
     console.print(
         f"and {cost.batch_stats:,} batch statistics. For one image; peak: activations held at once in inference.",
@@ -56,7 +68,7 @@ def print_result(result: dict[str, Any], workdir: pathlib.Path, console: Console
         ("checkpoints", "checkpoints"),
     ):
         table.add_row(what, str(workdir / name))
-    (console or _console()).print(table)
+    (console or wide_console()).print(table)
 
 
 def format_scores(scores: dict[str, float], examples: int) -> str:
@@ -73,7 +85,7 @@ def of_replicas(diverged: Sequence[int | None]) -> str:
     return f"  (mean of {left} replicas" + (")" if left == len(diverged) else f"; {len(diverged) - left} diverged)")
 
 
-def _console() -> Console:
-    """Wide enough that no column is cut where the output is a file."""
+def wide_console(width: int = 120) -> Console:
+    """The terminal; where the output is a file, so wide that no column is cut."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=width)

@@ -11,6 +11,14 @@ import pathlib
 from ml_collections import ConfigDict
 
 
+def at_size(config: ConfigDict, size: int) -> dict[str, int]:
+    """Overrides for images of another size; where evaluation scales to a larger one and cuts, that grows alike."""
+    first = config.data.resize_size
+    return {"data.image_size": size} | (
+        {} if first is None else {"data.resize_size": round(first * size / config.data.image_size)}
+    )
+
+
 def base_config(base: str) -> ConfigDict:
     """The config of `configs/BASE.py`, or of the file `base` where it ends in .py.
 

@@ -5,7 +5,7 @@ python -m mobilenet_v2 ablate --config=configs/ablations/resolution.py --workdir
 
 from ml_collections import ConfigDict
 
-from configs.ablations import base_config
+from configs.ablations import at_size, base_config
 from mobilenet_v2.ablation.sweep import Point, Sweep
 
 
@@ -20,13 +20,6 @@ FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
 def sweep(config: ConfigDict) -> Sweep:
     """Multiples of 4 pixels; compared with the config's own size."""
     sizes = {round(config.data.image_size * factor / 4) * 4: factor for factor in FACTORS}
-    points = [Point(f"{size}px", {"data.image_size": size, **_shorter_side(config, size)}, x=size) for size in sizes]
+    points = [Point(f"{size}px", at_size(config, size), x=size) for size in sizes]
     own = next(size for size, factor in sizes.items() if factor == 1)
     return Sweep("Accuracy against the size of images", f"{own}px", points, "side of the image (pixels)")
-
-
-def _shorter_side(config: ConfigDict, size: int) -> dict[str, int]:
-    """Where evaluation scales to a larger size and cuts, that grows alike."""
-    if config.data.resize_size is None:
-        return {}
-    return {"data.resize_size": round(config.data.resize_size * size / config.data.image_size)}

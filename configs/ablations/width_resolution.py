@@ -7,7 +7,7 @@ A line a width; the figure of accuracy against multiply-adds answers the questio
 
 from ml_collections import ConfigDict
 
-from configs.ablations import base_config
+from configs.ablations import at_size, base_config
 from mobilenet_v2.ablation.sweep import Point, Sweep
 
 
@@ -26,9 +26,7 @@ def sweep(config: ConfigDict) -> Sweep:
     points = []
     for width in WIDTHS:
         for size in (round(own * factor / 4) * 4 for factor in FACTORS):
-            overrides = {"model.width_multiplier": width, "data.image_size": size}
-            if config.data.resize_size is not None:
-                overrides["data.resize_size"] = round(config.data.resize_size * size / own)
+            overrides = {"model.width_multiplier": width, **at_size(config, size)}
             points.append(Point(f"width{width:g}-{size}px", overrides, f"width {width:g}", size))
     baseline = f"width1-{round(own / 4) * 4}px"
     return Sweep("Width against the size of images", baseline, points, "side of the image (pixels)")

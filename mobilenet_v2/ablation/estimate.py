@@ -24,8 +24,13 @@ def work(planned: Planned, dataset: Dataset) -> float:
     """Multiply-adds of a whole training, forward: what time is taken to be proportional to."""
     config = planned.config
     steps = config.train.num_steps or steps_of(dataset.split(config.data.train_split), config)[0]
+    return steps * _work_of_step(planned)
+
+
+def _work_of_step(planned: Planned) -> float:
+    config = planned.config
     size = (config.augment.image_size or config.data.image_size) / config.data.image_size
-    return steps * config.replicas * config.train.batch_size * planned.multiply_adds * size**2
+    return config.replicas * config.train.batch_size * planned.multiply_adds * size**2
 
 
 def measured(finished: Sequence[Run], dataset: Dataset) -> float | None:
@@ -41,8 +46,4 @@ def tried(baseline: Planned, base: Sequence[str]) -> float | None:
     done = subprocess.run([*module, *base, *overrides], capture_output=True, text=True, check=False)
     if done.returncode:
         return None
-    config = baseline.config
-    size = (config.augment.image_size or config.data.image_size) / config.data.image_size
-    return float(done.stdout.split()[-1]) / (
-        config.replicas * config.train.batch_size * baseline.multiply_adds * size**2
-    )
+    return float(done.stdout.split()[-1]) / _work_of_step(baseline)

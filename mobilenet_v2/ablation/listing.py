@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mobilenet_v2 import reporting
 from mobilenet_v2.ablation.sweep_directory import Run
+
+_WIDTH = 160
 
 
 def print_points(runs: Sequence[Run], console: Console | None = None) -> None:
@@ -22,7 +25,7 @@ def print_points(runs: Sequence[Run], console: Console | None = None) -> None:
         fields = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in one.point.overrides.items())
         finished = f"{sum(run.result is not None for run in own)}/{len(own)}"
         table.add_row(one.point.name, fields, f"{one.parameters:,}", f"{one.multiply_adds:,}", finished)
-    _console(console).print(table)
+    (console or reporting.wide_console(_WIDTH)).print(table)
 
 
 def print_plan(runs: Sequence[Run], left: Sequence[Run], seconds: float | None, console: Console | None = None) -> None:
@@ -30,12 +33,12 @@ def print_plan(runs: Sequence[Run], left: Sequence[Run], seconds: float | None, 
     text = f"{len(runs)} runs, {len(runs) - len(left)} finished"
     if left:
         text += f"; the others will take about {duration(seconds)}" if seconds is not None else ""
-    _say(_console(console), text)
+    _say((console or reporting.wide_console(_WIDTH)), text)
 
 
 def reporter(runs: Sequence[Run], console: Console | None = None) -> Callable[[Run, bool], None]:
     """What prints a line for each run that ends."""
-    console, begin = _console(console), time.monotonic()
+    console, begin = (console or reporting.wide_console(_WIDTH)), time.monotonic()
     before = sum(run.result is not None for run in runs)
 
     def report(run: Run, finished: bool) -> None:
@@ -60,9 +63,3 @@ def _scores(result: dict[str, Any]) -> str:
 
 def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _console(console: Console | None) -> Console:
-    """Wide enough that no column is cut where the output is a file."""
-    own = console or Console()
-    return own if console is not None or own.is_terminal else Console(width=160)

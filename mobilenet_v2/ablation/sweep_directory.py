@@ -1,11 +1,9 @@
 """The folder of a sweep: `sweep.json`, and which of its runs are finished; see the package for the layout."""
 
-import contextlib
 import dataclasses
-import fcntl
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -146,28 +144,6 @@ def write(
         "base": config.to_dict(),
     }
     run_directory.write_atomically(workdir / FILE, json.dumps(text, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def hold(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps another `ablate` from the folder while the context lasts.
-
-    Raises:
-      WorkdirError: if one has it, or it can't be made.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        file = open(workdir / ".lock", "w")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise WorkdirError(f"workdir {str(workdir)!r} can't be used: {error.strerror}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkdirError(f"workdir {str(workdir)!r} is in use by another ablate; wait for its end") from error
-        except OSError:
-            pass  # no locks here
-        yield
 
 
 def _as_json(value: Any) -> Any:

@@ -26,12 +26,18 @@ from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.config import validate, validate_classes
 from mobilenet_v2.data.sources import Dataset, open_configured
 from mobilenet_v2.errors import AblationError, ConfigError, nearest
+from mobilenet_v2.training import run_directory
 from mobilenet_v2.training.setup import open_splits
 
 _LAUNCHERS = ("local", "slurm", "commands")
 _KEEP = ("checkpoints", "result")
 _OPTIONAL = ("seeds", "points", "launcher", "jobs", "keep", "slurm")
 _MOST = 1000  # seeds, jobs
+# The fields that say which records are read: points that agree in them are looked at once.
+_OF_DATA = (
+    *("name", "data_dir", "folder", "skip_unreadable", "cache"),
+    *("train_split", "validation_split", "test_split"),
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -54,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     listing.print_plan(runs, left, per_unit and estimate.seconds_of(left, dataset, per_unit) / jobs)
     if flags.dry_run or not left:
         return
-    with sweep_directory.hold(pathlib.Path(flags.workdir)):
+    with run_directory.hold(pathlib.Path(flags.workdir)):
         write()
         if launcher == "slurm":
             slurm.submit(left, base, slurm_options)
@@ -84,11 +90,11 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
     seeds = _seeds(config, command_line.integer("seeds", flags.seeds, _MOST))
     datasets: dict[str, Dataset] = {}
     for one in chosen:
-        key = str([one.config.data[name] for name in ("name", "data_dir", "folder", "skip_unreadable")])
+        key = str([one.config.data[name] for name in _OF_DATA])
         if key not in datasets:
             datasets[key] = open_configured(one.config.data, prepare=True)
+            open_splits(one.config, datasets[key], ("train", "validation", "test"))
         validate_classes(one.config, datasets[key].num_classes)
-        open_splits(one.config, datasets[key], ("train", "validation", "test"))
     runs = sweep_directory.runs_of(workdir, chosen, seeds)
 
     def write() -> None:

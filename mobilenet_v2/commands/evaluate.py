@@ -15,14 +15,13 @@ from absl import flags as absl_flags
 from rich.console import Console
 
 from mobilenet_v2 import command_line, reporting
-from mobilenet_v2.config_fields import MOST_REPLICAS
+from mobilenet_v2.commands.flagged_weights import import_flagged
 from mobilenet_v2.errors import CheckpointError, ConfigError, nearest
 from mobilenet_v2.models.variants import PREPROCESSING
 from mobilenet_v2.training import checkpoint, replicas, run_directory
 from mobilenet_v2.training.evaluation import evaluate_state
 from mobilenet_v2.training.published import evaluate_imported
 from mobilenet_v2.training.setup import make_setup
-from mobilenet_v2.training.trained import import_weights
 
 _OF_WEIGHTS = ("image_size", "preprocessing", "replica", "revision")
 
@@ -79,13 +78,7 @@ def _score_weights(flags: absl_flags.FlagValues) -> None:
             f"--preprocessing is {named!r}, must be one of {', '.join(PREPROCESSING)}{nearest(named, PREPROCESSING)}"
         )
     lines: list[str] = []
-    imported = import_weights(
-        flags.weights,
-        revision=flags.revision,
-        offline=flags.offline,
-        replica=command_line.integer("replica", flags.replica, MOST_REPLICAS - 1, least=0),
-        report=lines.append,
-    )
+    imported = import_flagged(flags, lines.append)
     if named is not None:
         imported = imported._replace(preprocessing=PREPROCESSING[named])
     scores, examples = evaluate_imported(flags.weights, imported, flags.config, size, report=lines.append)

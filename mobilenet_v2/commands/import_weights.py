@@ -11,9 +11,8 @@ import json
 from collections.abc import Sequence
 
 from mobilenet_v2 import command_line
-from mobilenet_v2.config_fields import MOST_REPLICAS
+from mobilenet_v2.commands.flagged_weights import import_flagged
 from mobilenet_v2.models.variants import Preprocessing
-from mobilenet_v2.training.trained import import_weights
 from mobilenet_v2.weights.load import with_classes
 from mobilenet_v2.weights.preprocessing import at_size
 from mobilenet_v2.weights.save import check_output, save_weights
@@ -31,13 +30,7 @@ def main(argv: Sequence[str]) -> None:
     image_size = command_line.integer("image_size", flags.image_size, command_line.MOST_PIXELS)
     names = flags.names or "ours"
     check_output(flags.output, names)
-    imported = import_weights(
-        flags.weights,
-        revision=flags.revision,
-        offline=flags.offline,
-        replica=command_line.integer("replica", flags.replica, MOST_REPLICAS - 1, least=0),
-        report=lines.append,
-    )
+    imported = import_flagged(flags, lines.append)
     found = with_classes(flags.weights, imported, num_classes, report=lines.append)
     written = save_weights(
         flags.output,

@@ -4,7 +4,6 @@ import gc
 import multiprocessing
 import multiprocessing.util
 import os
-import signal
 import threading
 from collections.abc import Generator
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from absl import flags
 from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
+from mobilenet_v2 import process
 from mobilenet_v2.errors import DataError
 
 
@@ -63,8 +63,7 @@ def start_worker(index: int, count: int) -> None:
     Schedulers send theirs to all processes of a job, and the first of them still has batches to read before it stops.
     """
     del index, count
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    process.leave_signals_to_parent()
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
 
 

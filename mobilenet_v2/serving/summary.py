@@ -9,8 +9,6 @@ from rich.console import Console
 from mobilenet_v2 import reporting
 from mobilenet_v2.models import cost
 
-_COLUMNS = ("block", "output", "expanded", "parameters", "multiply-adds", "peak kB")
-
 
 class Summary:
     """Shows itself as a table: HTML in Jupyter, text elsewhere. `cost` has the numbers."""
@@ -26,20 +24,9 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = [
-            (
-                block.name,
-                "×".join(map(str, block.output_shape)),
-                str(block.expanded_channels or ""),
-                f"{block.parameters:,}",
-                f"{block.multiply_adds:,}",
-                f"{block.peak_bytes / 1000:,.1f}",
-            )
-            for block in self.cost.blocks
-        ]
-        totals = f"{self.cost.parameters:,}", f"{self.cost.multiply_adds:,}", f"{self.cost.peak_bytes / 1000:,.1f}"
-        rows.append(("total", "", "", *totals))
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in _COLUMNS)
+        shown = [index for index, name in enumerate(reporting.COST_COLUMNS) if name != "output kB"]
+        rows = [[row[index] for index in shown] for row in reporting.cost_rows(self.cost)]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in (reporting.COST_COLUMNS[index] for index in shown))
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
