@@ -168,11 +168,11 @@ def test_a_data_worker_has_the_pipeline_without_jax() -> None:
 
 # Says what a process that the command starts, as Grain starts its own, has for JAX before it does anything.
 WORKER = """
-import multiprocessing, runpy, sys
+import concurrent.futures, multiprocessing, runpy, sys
 from mobilenet_v2 import process
 def execute(command, argv):
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        print(pool.apply(eval, ("__import__('sys').modules.get('jax', 'to be imported')",)))
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        print(pool.submit(eval, "__import__('sys').modules.get('jax', 'to be imported')").result())
 process.execute = execute
 """
 INSTALLED = "from mobilenet_v2.__main__ import console\nif __name__ == '__main__':\n    sys.exit(console())\n"
