@@ -181,8 +181,7 @@ def class_count(arrays: Arrays) -> int | None:
 
 
 def _native(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
-    name = contents.path.name
-    version = contents.metadata["format"]
+    name, version = contents.path.name, contents.metadata["format"]
     if not version.startswith(native.FAMILY):
         return _foreign(contents, fields)  # "pt", which torch's writer leaves
     if version != native.FORMAT:
