@@ -99,7 +99,7 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
 
     def write() -> None:
         every = [seed + replica for seed in seeds for replica in range(config.replicas)]
-        sweep_directory.write(workdir, path, config, swept, planned, every, found)
+        sweep_directory.write(workdir, path, config, swept, planned, chosen, every, found)
 
     return runs, next(iter(datasets.values())), write
 
