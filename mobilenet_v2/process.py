@@ -33,7 +33,7 @@ _RESTARTED = "MOBILENET_V2_RESTARTED"
 
 
 def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
-    """`command_line.execute`, with JAX imported no earlier than here: a second in which no signal is an error either."""
+    """`command_line.execute`, with JAX imported no earlier than here: signals are no errors in that second either."""
     with signals.ended_when_told():
         try:
             from mobilenet_v2 import command_line
