@@ -14,7 +14,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from mobilenet_v2.data.builders import BUILDERS
 from mobilenet_v2.data.builders.image_folder import ImageFolder, folder_config, left_out
 from mobilenet_v2.data.preparation import FORMAT, prepared
-from mobilenet_v2.errors import DataError, nearest
+from mobilenet_v2.errors import DataError, TransientError, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Records:
             fields = tf_example_pb2.Example.FromString(self.serialized[index]).features.feature
         except (DecodeError, ValueError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"record {index} of split {self.split!r} can't be read: {reason}") from error
+            kind = TransientError if isinstance(error, OSError) else DataError
+            raise kind(f"record {index} of split {self.split!r} can't be read: {reason}") from error
         example = {}
         for name, feature in fields.items():
             values = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value

@@ -14,14 +14,14 @@ from absl import flags
 from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
 from mobilenet_v2 import process
-from mobilenet_v2.errors import DataError
+from mobilenet_v2.errors import TransientError
 
 
 def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
     """Iterates, and ends what reads ahead when it ends itself, is closed, or fails.
 
     Raises:
-      DataError: if a worker process was killed.
+      TransientError: if a worker process was killed.
     """
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain asks for flags of its own when it starts a worker
@@ -36,7 +36,9 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
             except RuntimeError as error:
                 if "terminated unexpectedly" not in str(error):
                     raise
-                raise DataError(f"a process that reads data was killed, for want of memory perhaps: {error}") from error
+                raise TransientError(
+                    f"a process that reads data was killed, for want of memory perhaps: {error}"
+                ) from error
             yield batch
     finally:
         # Grain closes only workers that it has drawn from. To tell its state it draws on all that it has started.

@@ -16,7 +16,7 @@ import pytest
 
 from mobilenet_v2.data.pipeline import training_batches
 from mobilenet_v2.data.workers import read
-from mobilenet_v2.errors import DataError
+from mobilenet_v2.errors import TransientError
 from tests.data.images import Failing, config, records
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_a_killed_worker_ends_the_reading_with_one_error_and_no_process_left() -
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
     started = time.monotonic()
-    with pytest.raises(DataError, match=r"a process that reads data was killed.*exit code -9"):
+    with pytest.raises(TransientError, match=r"a process that reads data was killed.*exit code -9"):
         list(itertools.islice(batches, 100))
     assert time.monotonic() - started < 30
     assert multiprocessing.active_children() == []
