@@ -1,11 +1,13 @@
 """Batches out of Grain's threads and worker processes: how they start, fail and end."""
 
+import contextlib
 import gc
 import multiprocessing
 import multiprocessing.util
 import os
+import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import grain.python as grain
@@ -27,10 +29,13 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
         flags.FLAGS.mark_as_parsed()  # Grain asks for flags of its own when it starts a worker
     iterator = iter(batches)
     at_exit = multiprocessing.util.Finalize(None, _kill_workers, exitpriority=0)
+    starting = signals_held()  # the first batch has all workers started
     try:
         while True:
             try:
-                batch = _in_own_memory(next(iterator))
+                with starting:
+                    batch = _in_own_memory(next(iterator))
+                starting = contextlib.nullcontext()
             except StopIteration:
                 return
             except RuntimeError as error:
@@ -52,6 +57,20 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
             del iterator
             gc.collect()
             pool.apply(int)
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Keeps from processes that this thread starts meanwhile the signals that they will leave to this one.
+
+    A scheduler's, sent to all processes of a job, would end a worker that has not come to `start_worker` yet. This
+    process gets its own by another thread, or a moment later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, process.LEFT_TO_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_own_memory(batch: dict[str, Any]) -> dict[str, Any]:
