@@ -8,8 +8,8 @@ has the GPU of its number, unless JAX_LOCAL_DEVICE_IDS is set. Nothing but Pytho
 
 SIGTERM, SIGUSR1 and Ctrl-C are passed on to all. The exit status is 0 if all finished; 2 if one was given what it can't
 work with, which no other start would mend; 75 or 130 if this launcher was told to stop, and they did; else that of the
-first to die, 128 + number for a signal, once all restarts are used up. A process that SIGTERM or SIGUSR1 ended before it could
-handle them was told to stop, too.
+first to die, 128 + number for a signal, once all restarts are used up. A process that SIGTERM or SIGUSR1 ended before
+it could handle them was told to stop, too.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def supervise(command: Sequence[str], processes: int, restarts: int, grace_secon
         if told or status in (FINISHED, USER_ERROR, CTRL_C):
             return status
         if deaths > restarts:
-            text = f"died with status {status}, after {restarts} restarts (--restarts); ends. What died first says why, above"
+            text = f"died with status {status}, after {restarts} restarts (--restarts); ends. Why stands above"
             print(f"launch/local.py: {text}; the same command goes on from the newest checkpoint", file=sys.stderr)
             return status
         what = "told to stop, saved" if status == TOLD_TO_STOP else f"died with status {status}, {deaths} of {restarts}"

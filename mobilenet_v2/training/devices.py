@@ -28,7 +28,8 @@ def describe(mesh: Mesh) -> str:
 def left_idle(root: pathlib.Path = pathlib.Path("/"), environment: Mapping[str, str] = os.environ) -> str | None:
     """A line on the accelerator of this machine that JAX does not use; None where it uses one, or was told not to."""
     hidden = environment.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
-    if jax.default_backend() != "cpu" or jax.config.jax_platforms == "cpu" or hidden:
+    meant = jax.config.jax_platforms == "cpu"  # pyrefly: ignore (an option of JAX)
+    if jax.default_backend() != "cpu" or meant or hidden:
         return None
     for path, what, package in _ACCELERATORS:
         if (root / path).exists():
