@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     keep = _choice("keep", flags.keep, _KEEP)
     jobs = command_line.integer("jobs", flags.jobs, _MOST) or 1
     slurm_options = slurm.options(flags.slurm, launcher == "slurm")
-    base = command.base_flags(argv)
+    base = command.base_flags(command_line.config_first(argv))
     runs, dataset, write = _plan(flags, base)
     left = [run for run in runs if run.result is None]
     listing.print_points(runs, Console(stderr=True, width=160) if launcher == "commands" else None)
