@@ -66,10 +66,10 @@ def test_a_picture_s_classes_and_activations_are_shown(page: Any, tmp_path: path
         (
             "document.jpg",
             b"%PDF-1.4 not a picture",
-            "document.jpg: can't decode an image of 22 bytes that begins with b'%PDF-1.4'",
+            "document.jpg can't be looked at: can't decode an image of 22 bytes that begins with b'%PDF-1.4'",
         ),
-        ("nothing.png", b"", "nothing.png: the file is empty"),
-        ("huge.png", bytes(MOST_BYTES + 1), "huge.png: the file has 20,000,001 bytes"),
+        ("nothing.png", b"", "nothing.png can't be looked at: the file is empty"),
+        ("huge.png", bytes(MOST_BYTES + 1), "huge.png can't be looked at: the file has 20,000,001 bytes"),
     ],
 )
 def test_what_is_no_picture_is_told_and_takes_the_last_answer_away(

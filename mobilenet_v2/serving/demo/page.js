@@ -17,7 +17,9 @@ function bar(share) {
 }
 
 function picture(source, alt, caption) {
-  return element("figure", {}, element("img", {src: source, alt}), element("figcaption", {text: caption}));
+  const image = element("img", {src: source, alt});
+  image.onload = () => image.classList.toggle("coarse", image.naturalWidth < image.width);
+  return element("figure", {}, image, element("figcaption", {text: caption}));
 }
 
 function showNetwork(network) {
@@ -93,7 +95,7 @@ async function look(files) {
     const answer = await ask("look", {method: "POST", body: file});
     if (turn === newest) showAnswer(name, answer);
   } catch (error) {
-    if (turn === newest) complain(`${name}: ${error.message}`);
+    if (turn === newest) complain(`${name} can't be looked at: ${error.message}`);
   }
 }
 
