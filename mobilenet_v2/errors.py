@@ -36,6 +36,12 @@ class UnreadableError(DataError):
     exit_status = 1
 
 
+class TransientError(UserError):
+    """What may pass by itself, a storage that doesn't answer say: the same command goes on from what is saved."""
+
+    exit_status = 1
+
+
 class WorkdirError(UserError):
     """A run directory can't be used: unwritable, of another config, or of no run."""
 

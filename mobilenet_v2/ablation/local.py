@@ -13,7 +13,7 @@ from typing import Any
 from mobilenet_v2.ablation import command
 from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.errors import Preempted
-from mobilenet_v2.training.run_directory import write_atomically
+from mobilenet_v2.training.disk import write_atomically
 
 _POLL_SECONDS = 0.1
 _LAST_LINES = 20

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from mobilenet_v2 import config as config_lib
 from mobilenet_v2.ablation.sweep import Planned, Sweep
 from mobilenet_v2.errors import WorkdirError
-from mobilenet_v2.training import run_directory
+from mobilenet_v2.training import disk, run_directory
 
 FILE = "sweep.json"
 
@@ -143,7 +143,7 @@ def write(
         "points": points + kept,
         "base": config.to_dict(),
     }
-    run_directory.write_atomically(workdir / FILE, json.dumps(text, indent=2) + "\n")
+    disk.write_atomically(workdir / FILE, json.dumps(text, indent=2) + "\n")
 
 
 def _as_json(value: Any) -> Any:

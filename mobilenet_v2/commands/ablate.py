@@ -13,6 +13,7 @@ each run instead, for any scheduler; --launcher=slurm submits a job a run by sub
 --slurm=partition=gpu,timeout_min=600 and more of its options. --dry_run lists and ends.
 """
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -92,7 +93,8 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
     for one in chosen:
         key = str([one.config.data[name] for name in _OF_DATA])
         if key not in datasets:
-            datasets[key] = open_configured(one.config.data, prepare=True)
+            check = functools.partial(validate_classes, one.config)
+            datasets[key] = open_configured(one.config.data, prepare=True, check=check)
             open_splits(one.config, datasets[key], ("train", "validation", "test"))
         validate_classes(one.config, datasets[key].num_classes)
     runs = sweep_directory.runs_of(workdir, chosen, seeds)

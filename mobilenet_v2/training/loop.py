@@ -14,7 +14,7 @@ from mobilenet_v2 import reporting
 from mobilenet_v2.config import validate
 from mobilenet_v2.data.prefetch import Prefetch
 from mobilenet_v2.models import cost
-from mobilenet_v2.training import checkpoint, metrics, replicas, run_directory, warm_start
+from mobilenet_v2.training import checkpoint, disk, metrics, replicas, run_directory, warm_start
 from mobilenet_v2.training.evaluation import evaluate_state
 from mobilenet_v2.training.ledger import Ledger
 from mobilenet_v2.training.preemption import stop_request, stopped
@@ -63,7 +63,7 @@ def run(config: ConfigDict, workdir: str, profile_steps: range | None = None) ->
 @contextlib.contextmanager
 def _opened(folder: pathlib.Path, config: ConfigDict, start: warm_start.WarmStart) -> Iterator[ocp.CheckpointManager]:
     """The run directory, held by this run alone, with what the first process writes at every start."""
-    with run_directory.full_disk_told(folder), contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held:
 
         def create() -> None:
             if is_first():
@@ -74,7 +74,8 @@ def _opened(folder: pathlib.Path, config: ConfigDict, start: warm_start.WarmStar
             for line in start.notes:
                 print(line)
         together(create)
-        manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
+        with disk.told(folder):
+            manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
         held.callback(checkpoint.close, manager)
         yield manager
 
@@ -161,7 +162,10 @@ def _evaluate_if_due(
 
 
 def _evaluate(setup: Setup, state: TrainState, use: str, step: int, ledger: Ledger) -> metrics.Sums:
-    scores = evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh, setup.unreadable[use])
+    with ledger.aside():
+        scores = evaluate_state(
+            setup.eval_step, state, setup.splits[use], setup.config, setup.mesh, setup.unreadable[use]
+        )
     return ledger.without_diverged(scores, step)
 
 
