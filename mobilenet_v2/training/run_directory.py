@@ -33,6 +33,7 @@ FREE = tuple(
         "data.num_workers",
         "data.cache",
         "parallel.agree_every",
+        "parallel.join_seconds",
         "parallel.heartbeat_seconds",
         "parallel.stall_minutes",
     )

@@ -39,6 +39,13 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     assert events == [*trained, ("validation", 8), ("train", 10), ("train", 12), ("validation", 12)]
 
 
+def test_a_run_says_first_what_it_computes_on(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop.run(tiny_config, str(tmp_path / "run"))
+    assert capsys.readouterr().out.startswith("devices: 1 × cpu, 1 process, mesh data=1\n")
+
+
 @pytest.mark.parametrize("residence", ["host", pytest.param("device", marks=pytest.mark.slow)])
 def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path, residence: str) -> None:
     tiny_config.data.residence = residence

@@ -52,7 +52,7 @@ def test_a_file_a_foreign_folder_and_another_config_are_refused(
 def test_a_run_may_go_on_with_other_readers_and_watches(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     start(tmp_path / "run", tiny_config)
     tiny_config.data.update(num_threads=3, num_workers=5, cache="none")
-    tiny_config.parallel.update(agree_every=3, heartbeat_seconds=9, stall_minutes=0.0)
+    tiny_config.parallel.update(agree_every=3, join_seconds=7, heartbeat_seconds=9, stall_minutes=0.0)
     run_directory.check(tmp_path / "run", tiny_config)
 
 
