@@ -1,41 +1,26 @@
-"""The page, opened in a real browser: `make test-browser` installs one; without it these tests skip."""
+"""The page, opened in a real browser."""
 
 import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from mobilenet_v2.commands import report
+from tests import browser
 from tests.ablation import sweeps
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUNS = {"t6": [0.60, 0.62, 0.61], "t3": [0.50, 0.51, 0.49], "t10": [0.71, 0.70, 0.72], "t2": [0.3, 0.31, 0.3]}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; make test-browser installs it"),
-]
+pytestmark = browser.MARKS
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The page in a browser, which must complain of nothing."""
-    api = pytest.importorskip("playwright.sync_api")
     workdir = sweeps.write(tmp_path_factory.mktemp("sweep"), sweeps.expansion_points(), RUNS)
     report.main(["report", f"--workdir={workdir}"])
-    complaints: list[str] = []
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.extend([request.url] * request.url.startswith("http")))
-        page.goto((workdir / "report.html").as_uri())
+    with browser.opened((workdir / "report.html").as_uri()) as page:
         yield page
-        browser.close()
-    assert complaints == []
 
 
 def index_of(page: Any, header: str) -> int:
