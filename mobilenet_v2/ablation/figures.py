@@ -18,9 +18,16 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from mobilenet_v2.ablation import statistics
 from mobilenet_v2.ablation.results import Results
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_STYLE = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "mobilenet-v2", "svg.fonttype": "none"}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STYLE = {
+    "font.size": 9,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "svg.hashsalt": "mobilenet-v2",
+    "svg.fonttype": "none",
+}
 _MOST_CURVES = 8
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -29,7 +36,7 @@ Titles = dict[str, str]
 
 def draw(results: Results) -> dict[str, tuple[Figure, Titles]]:
     """Each figure by name, and the titles of its points by their ids in SVG."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figures = {"accuracy": _by_x(results)}
         if len({point["multiply_adds"] for point in results.points}) > 1:
             figures["accuracy_by_multiply_adds"] = _by_cost(results)
@@ -41,7 +48,7 @@ def save(figure: Figure, kind: str) -> bytes:
     """The bytes of a "png", "pdf" or "svg" file, the same each time."""
     dates = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     stream = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(stream, format=kind, dpi=200, metadata=dates[kind])
     return stream.getvalue()
 
@@ -91,10 +98,11 @@ def _by_cost(results: Results) -> tuple[Figure, Titles]:
     front = statistics.pareto([point["multiply_adds"] for point in scored], means)
     costs = [_millions(scored[index]) for index in front]
     axes.step(costs, [means[index] for index in front], where="post", color="0.4", linewidth=1, label="Pareto front")
-    for index in front:
-        axes.annotate(
-            scored[index]["name"], (_millions(scored[index]), means[index]), (3, 5), textcoords="offset points", size=7
-        )
+    for place, index in enumerate(front):
+        # Above and below in turn, because neighbours may be of nearly the same cost.
+        offset, at = (4, -9 if place % 2 else 5), (_millions(scored[index]), means[index])
+        axes.annotate(scored[index]["name"], at, offset, textcoords="offset points", size=7)
+    axes.margins(y=0.08)
     axes.set_xlabel("multiply-adds of an image (millions)")
     if costs and max(map(_millions, scored)) > 8 * min(map(_millions, scored)):
         axes.set_xscale("log")
@@ -114,7 +122,7 @@ def _curves(results: Results) -> Figure:
     for panel, name in zip(panels, names, strict=True):
         points = groups[name]
         if len(names) == 1 and len(points) <= _MOST_CURVES:
-            colours: Any = [_COLOURS[index % len(_COLOURS)] for index in range(len(points))]
+            colours: Any = [COLOURS[index % len(COLOURS)] for index in range(len(points))]
         else:
             colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(points)))
         styles = ("-", "--", "-.", ":")
@@ -167,7 +175,7 @@ def _line(
 ) -> None:
     shown = [(x, point) for x, point in zip(xs, points, strict=True) if results.accuracies(point["name"])]
     found = [statistics.mean(results.accuracies(point["name"])) for _, point in shown]
-    colour, marker = _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)]
+    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     middle = [100 * one.mean for one in found]
     errors = [0.0 if math.isnan(one.standard_error) else 100 * one.standard_error for one in found]
     places = [x for x, _ in shown]
@@ -184,7 +192,7 @@ def _dots(figure: Figure, axes: Axes, results: Results, titles: Titles) -> None:
     for row, point in enumerate(points):
         one = statistics.mean(results.accuracies(point["name"]))
         error = 0.0 if math.isnan(one.standard_error) else 100 * one.standard_error
-        colour = _COLOURS[0] if point["name"] == results.sweep["baseline"] else _COLOURS[1]
+        colour = COLOURS[0] if point["name"] == results.sweep["baseline"] else COLOURS[1]
         axes.errorbar([100 * one.mean], [row], xerr=[error], fmt="none", color=colour, capsize=3)
         axes.plot([100 * one.mean], [row], marker="o", color=colour, linestyle="none", gid=f"dot-{point['name']}")
         axes.plot(
