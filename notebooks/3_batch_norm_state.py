@@ -55,7 +55,7 @@ model = mnv2.create_model(
     stages=((1, 8, 1, 1), (4, 16, 1, 2), (4, 16, 1, 1)),
     head_channels=64,
     dropout_rate=0.0,
-    formulation="shifted",
+    formulation="shifted",  # compiles sooner than fused blocks, which pay off in longer trainings
 )
 variables = mnv2.init(model, image_size=8, channels=1)
 
