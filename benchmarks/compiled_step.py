@@ -32,8 +32,17 @@ _STEPS = 20
 
 def exchanges(text: str) -> list[tuple[str, list[tuple[str, str]], str]]:
     """Of each exchange in a compiled program, in its order: kind, (dtype, "3,3,8") of each array, rest of the line."""
-    found = re.findall(rf"= (\(?[a-z].*?) ({'|'.join(KINDS)})(?:-start)?\((.*)", text)
-    return [(kind, re.findall(r"\b(\w+)\[([\d,]*)\]", arrays), rest) for arrays, kind, rest in found]
+    found = re.findall(rf"= (\(?[a-z(].*?) ({'|'.join(KINDS)})(-start)?\((.*)", text)
+    return [(kind, _results(kind, bool(start), arrays), rest) for arrays, kind, start, rest in found]
+
+
+def _results(kind: str, starts: bool, text: str) -> list[tuple[str, str]]:
+    """What an exchange gives; one that goes on beside the computation is written with what it was given before that."""
+    arrays = re.findall(r"\b(\w+)\[([\d,]*)\]", text)
+    if starts and kind != "all-reduce":
+        arrays = [array for array in arrays if array != ("u32", "")]  # a permutation's own notes
+        arrays = arrays[len(arrays) // 2 :]
+    return arrays
 
 
 def collectives(text: str, micro_batches: int = 1) -> list[dict[str, Any]]:
@@ -49,7 +58,7 @@ def collectives(text: str, micro_batches: int = 1) -> list[dict[str, Any]]:
     ]
 
 
-def cost(path: str, devices: int, batch_norm: str, scaling: str, measure: bool) -> dict[str, Any]:
+def cost(overrides: list[str], devices: int, batch_norm: str, scaling: str, measure: bool) -> dict[str, Any]:
     """See `benchmarks.scaling`.
 
     Raises:
@@ -57,7 +66,7 @@ def cost(path: str, devices: int, batch_norm: str, scaling: str, measure: bool) 
     """
     if len(jax.devices()) < devices:
         raise ConfigError(f"--devices has {devices}, must be at most {len(jax.devices())}, the devices that there are")
-    config = _config(path, devices, batch_norm, scaling)
+    config = _config(overrides, devices, batch_norm, scaling)
     mesh = Mesh(np.array(jax.devices()[:devices]), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
     train, network = step_without_data(config, mesh)
     state = abstract_state(*network, **state_arguments(config, mesh))
@@ -89,8 +98,8 @@ def step_without_data(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[nn.Mod
     return jit_steps(config, model, optimizer, mesh, compiler_options(mesh, config))[0], (model, optimizer)
 
 
-def _config(path: str, devices: int, batch_norm: str, scaling: str) -> ConfigDict:
-    config = command_line.parse(["benchmarks.scaling", f"--config={path}"], __doc__ or "", required=["config"]).config
+def _config(overrides: list[str], devices: int, batch_norm: str, scaling: str) -> ConfigDict:
+    config = command_line.parse(["benchmarks.scaling", *overrides], __doc__ or "", required=["config"]).config
     if scaling == "weak":
         config.train.batch_size *= devices
     config.model.formulation = "lax"

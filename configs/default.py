@@ -120,8 +120,11 @@ def _parallel() -> ConfigDict:
     parallel.deterministic = False  # True: a GPU, too, repeats a run bit for bit; slower. CPUs do so anyway
     # None of these changes what is computed, so a run may go on with others.
     parallel.agree_every = 10  # steps after which processes ask each other whether one was told to stop
+    parallel.join_seconds = 300  # how long processes wait for each other at the start
     parallel.heartbeat_seconds = 60  # without a sign of life of a process, after which the others end
-    parallel.stall_minutes = 30.0  # without a step, after which the run ends itself and says where it hung; 0: never
+    # Without a step or a batch of an evaluation, the first of which are compiled, after which the run ends itself and
+    # says where it hung; 0: never.
+    parallel.stall_minutes = 30.0
     return parallel
 
 

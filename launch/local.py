@@ -8,7 +8,8 @@ has the GPU of its number, unless JAX_LOCAL_DEVICE_IDS is set. Nothing but Pytho
 
 SIGTERM, SIGUSR1 and Ctrl-C are passed on to all. The exit status is 0 if all finished; 2 if one was given what it can't
 work with, which no other start would mend; 75 or 130 if this launcher was told to stop, and they did; else that of the
-first to die, 128 + number for a signal, once all restarts are used up.
+first to die, 128 + number for a signal, once all restarts are used up. A process that SIGTERM or SIGUSR1 ended before
+it could handle them was told to stop, too.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 FINISHED, USER_ERROR, TOLD_TO_STOP, CTRL_C = 0, 2, 75, 130
+_OF_SCHEDULERS = (signal.SIGTERM, signal.SIGUSR1)
 _POLL_SECONDS = 0.1
 
 
@@ -50,14 +52,18 @@ def supervise(command: Sequence[str], processes: int, restarts: int, grace_secon
         for child in children:
             child.send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    for number in (*_OF_SCHEDULERS, signal.SIGINT):
         signal.signal(number, pass_on)
     deaths = 0
     while True:
         start(command, processes, children, told)
         status = outcome(wait(children, grace_seconds), told)
         deaths += status != TOLD_TO_STOP
-        if told or status in (FINISHED, USER_ERROR, CTRL_C) or deaths > restarts:
+        if told or status in (FINISHED, USER_ERROR, CTRL_C):
+            return status
+        if deaths > restarts:
+            text = f"died with status {status}, after {restarts} restarts (--restarts); ends. Why stands above"
+            print(f"launch/local.py: {text}; the same command goes on from the newest checkpoint", file=sys.stderr)
             return status
         what = "told to stop, saved" if status == TOLD_TO_STOP else f"died with status {status}, {deaths} of {restarts}"
         print(f"launch/local.py: {what}; starts all again", file=sys.stderr, flush=True)
@@ -109,14 +115,14 @@ def wait(children: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> l
 
 def outcome(statuses: Sequence[int], told: Sequence[int]) -> int:
     """One status for all of them, in the order in which they ended."""
-    if USER_ERROR in statuses:
-        return USER_ERROR
-    if told and (not statuses or 128 + told[0] in statuses):  # it came before there was anything to save
+    if told and not statuses:  # it came before any was started
         return CTRL_C if told[0] == signal.SIGINT else TOLD_TO_STOP
-    for status in (CTRL_C, TOLD_TO_STOP):
-        if status in statuses:
+    ended_by = {128 + number: TOLD_TO_STOP for number in _OF_SCHEDULERS}
+    meant = [ended_by.get(status, status) for status in statuses]
+    for status in (USER_ERROR, CTRL_C, TOLD_TO_STOP):
+        if status in meant:
             return status
-    return next((status for status in statuses if status != FINISHED), FINISHED)
+    return next((status for status in meant if status != FINISHED), FINISHED)
 
 
 if __name__ == "__main__":

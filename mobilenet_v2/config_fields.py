@@ -178,6 +178,7 @@ FIELDS = {
     "parallel.parameters": choice("replicated", "fsdp"),
     "parallel.deterministic": boolean(),
     "parallel.agree_every": integer(1),
+    "parallel.join_seconds": integer(1, 86400),
     "parallel.heartbeat_seconds": integer(1, 86400),
     "parallel.stall_minutes": number("a number of minutes in [0, 10000]", lambda v: 0 <= v <= 1e4),
 }

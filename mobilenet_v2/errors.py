@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 from mobilenet_v2.process import USER_ERROR
+from mobilenet_v2.signals import TOLD_TO_STOP
 
 
 class UserError(Exception):
@@ -15,7 +16,7 @@ class UserError(Exception):
 class Preempted(Exception):
     """A run was told to stop by a scheduler, and did, with everything saved: the same command goes on."""
 
-    exit_status = 75  # EX_TEMPFAIL of sysexits.h
+    exit_status = TOLD_TO_STOP
 
 
 class PeerError(Exception):
@@ -32,6 +33,12 @@ class DataError(UserError):
 
 class UnreadableError(DataError):
     """Some of many pictures can't be read; the others are done."""
+
+    exit_status = 1
+
+
+class TransientError(UserError):
+    """What may pass by itself, a storage that doesn't answer say: the same command goes on from what is saved."""
 
     exit_status = 1
 

@@ -20,8 +20,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mobilenet_v2 import signals
+
 # The status of a command that was given what it can't work with, or had no room.
 USER_ERROR = 2
+
+# What processes that read data don't take for themselves.
+LEFT_TO_PARENT = (signal.SIGINT, *signals.OF_SCHEDULERS)
 
 # The flag, which `command_line.parse` knows as well, so that it is listed and misspellings are refused.
 DEFAULT_MALLOC = "default_malloc"
@@ -31,13 +36,14 @@ _RESTARTED = "MOBILENET_V2_RESTARTED"
 
 
 def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
-    """`command_line.execute`, with JAX imported no earlier than here: a second in which Ctrl-C is no error either."""
-    try:
-        from mobilenet_v2 import command_line
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    status = command_line.execute(command, argv)
+    """`command_line.execute`, with JAX imported no earlier than here: signals are no errors in that second either."""
+    with signals.ended_when_told():
+        try:
+            from mobilenet_v2 import command_line
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+        status = command_line.execute(command, argv)
     if status == USER_ERROR:
         _hush()
     return status
@@ -80,8 +86,9 @@ def be_a_data_worker() -> None:
 
 def leave_signals_to_parent() -> None:
     """Ctrl-C, and what schedulers send to all processes of a job, are for the process that started this one."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in LEFT_TO_PARENT:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)  # held back until now, perhaps
 
 
 def start_others_from(path: str) -> None:

@@ -58,6 +58,7 @@ def test_the_table_of_fields_is_that_of_the_default_config() -> None:
         ("parallel.parameters", None),
         ("parallel.deterministic", 1),
         ("parallel.agree_every", 0),
+        ("parallel.join_seconds", 0),
         ("parallel.heartbeat_seconds", 0),
         ("parallel.stall_minutes", -1.0),
         ("data.name", ""),

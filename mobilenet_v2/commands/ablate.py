@@ -13,6 +13,7 @@ each run instead, for any scheduler; --launcher=slurm submits a job a run by sub
 --slurm=partition=gpu,timeout_min=600 and more of its options. --dry_run lists and ends.
 """
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     keep = _choice("keep", flags.keep, _KEEP)
     jobs = command_line.integer("jobs", flags.jobs, _MOST) or 1
     slurm_options = slurm.options(flags.slurm, launcher == "slurm")
-    base = command.base_flags(argv)
+    base = command.base_flags(command_line.config_first(argv))
     runs, dataset, write = _plan(flags, base)
     left = [run for run in runs if run.result is None]
     listing.print_points(runs, Console(stderr=True, width=160) if launcher == "commands" else None)
@@ -92,14 +93,15 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
     for one in chosen:
         key = str([one.config.data[name] for name in _OF_DATA])
         if key not in datasets:
-            datasets[key] = open_configured(one.config.data, prepare=True)
+            check = functools.partial(validate_classes, one.config)
+            datasets[key] = open_configured(one.config.data, prepare=True, check=check)
             open_splits(one.config, datasets[key], ("train", "validation", "test"))
         validate_classes(one.config, datasets[key].num_classes)
     runs = sweep_directory.runs_of(workdir, chosen, seeds)
 
     def write() -> None:
         every = [seed + replica for seed in seeds for replica in range(config.replicas)]
-        sweep_directory.write(workdir, path, config, swept, planned, every, found)
+        sweep_directory.write(workdir, path, config, swept, planned, chosen, every, found)
 
     return runs, next(iter(datasets.values())), write
 

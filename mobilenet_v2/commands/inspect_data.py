@@ -5,6 +5,7 @@ devices' where `config.data.residence` is "device", then erasing, mixup and CutM
 classes, each with its share. A class that a split lacks, and a picture that can't be read, get a warning.
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -30,8 +31,7 @@ def main(argv: Sequence[str]) -> None:
     config, output = flags.config, _output(flags.output)
     count = command_line.integer("count", flags.count, _MOST) or 64
     validate(config)
-    dataset = open_configured(config.data)
-    validate_classes(config, dataset.num_classes)
+    dataset = open_configured(config.data, check=functools.partial(validate_classes, config))
     examples = first_seen(dataset.split(config.data.train_split), config, count)
     sheet(examples, dataset.class_names).save(output, "PNG")
     counts = class_counts(dataset, config)

@@ -6,6 +6,7 @@ preparation that was stopped writes everything anew, but decodes no picture of `
 readable; two at once wait for one another.
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -27,13 +28,12 @@ def main(argv: Sequence[str]) -> None:
     flags = command_line.parse(argv, __doc__ or "", required=["config"], switches=["json"])
     config = flags.config
     validate(config)
-    dataset = open_configured(config.data, prepare=True)
+    dataset = open_configured(config.data, prepare=True, check=functools.partial(validate_classes, config))
     described = describe(dataset)
     if flags.json:
         print(json.dumps(described))
     else:
         _print(described)
-    validate_classes(config, dataset.num_classes)  # last: what is prepared stays so
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mobilenet_v2 import command_line
 from mobilenet_v2.ablation import figures, page, results, table
 from mobilenet_v2.errors import WorkdirError
-from mobilenet_v2.training.run_directory import write_atomically
+from mobilenet_v2.training.disk import write_atomically
 
 
 def main(argv: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
-from mobilenet_v2.data.image_headers import JPEG, PNG, damaged_chunk, image_size
+from mobilenet_v2.data.image_headers import JPEG, PNG, bare_png, image_size
 
 # What can't be decoded is told by whoever asked, once; OpenCV and the libraries in it would write lines of their own.
 if "OPENCV_LOG_LEVEL" not in os.environ:
@@ -65,7 +65,10 @@ def decode(
     else:
         image = _decode_other(encoded, channels, background)
     if image is None:
-        raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
+        raise ValueError(
+            f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}: it is damaged, or ends "
+            "early"
+        )
     if exif_orientation != encoded.startswith(_TIFF):  # OpenCV turns these by itself
         orientation = _orientation(encoded)
         orientation = orientation if exif_orientation else _BACK.get(orientation, orientation)
@@ -74,16 +77,13 @@ def decode(
 
 
 def _check_header(encoded: bytes) -> None:
-    """Refuses what is of no format that we know, is too large, or is a PNG whose checksums say that it is damaged."""
+    """Refuses what is of no format that we know, or is too large."""
     size = image_size(encoded)
     if size is None:
         raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
     pixels = size[0] * size[1]
     if pixels > _MAX_PIXELS:
         raise ValueError(f"can't decode an image of {pixels} pixels, must be at most {_MAX_PIXELS}")
-    # OpenCV passes over checksums, and libpng then tells on stderr what it stumbles over.
-    if encoded.startswith(PNG) and (chunk := damaged_chunk(encoded)):
-        raise ValueError(f"can't decode an image of {len(encoded)} bytes, a PNG whose chunk {chunk} is damaged")
 
 
 def _decode_jpeg(encoded: bytes, channels: int) -> np.ndarray | None:
@@ -109,7 +109,9 @@ def _decode_other(encoded: bytes, channels: int, background: Sequence[int]) -> n
     image = _transparent_grey(encoded)
     if image is None:
         try:
-            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+            # OpenCV passes over checksums, and libpng then tells on stderr what it stumbles over.
+            bare = bare_png(encoded) if encoded.startswith(PNG) else encoded
+            image = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
         except cv2.error:
             return None
     if image is None:
@@ -122,7 +124,7 @@ def _decode_other(encoded: bytes, channels: int, background: Sequence[int]) -> n
     if image.dtype == np.uint16:
         image = (image // 256).astype(np.uint8)
     if image.ndim == 3 and image.shape[2] == 4:
-        image = _composite(image, background)
+        image = composite(image, background[::-1])
     if image.ndim == 2:
         return np.repeat(image[..., None], channels, axis=2)
     if channels == 1:
@@ -144,9 +146,9 @@ def _transparent_grey(encoded: bytes) -> np.ndarray | None:
         return None
 
 
-def _composite(image_HxWx4: np.ndarray, background: Sequence[int]) -> np.ndarray:
-    """Blue, green, red over a background: α · pixel + (1 − α) · background, rounded."""
-    behind = np.array(background[::-1], np.uint16)
+def composite(image_HxWx4: np.ndarray, background: Sequence[int]) -> np.ndarray:
+    """Three colours with α last, uint8, over a background in the same order: α · colour + (1 − α) · that, rounded."""
+    behind = np.array(background, np.uint16)
     alpha = image_HxWx4[..., 3:].astype(np.uint16)
     blended = image_HxWx4[..., :3] * alpha + behind * (255 - alpha)
     return ((blended + 127) // 255).astype(np.uint8)

@@ -13,6 +13,10 @@ import simplejpeg
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
+# Of a PNG: the bit of a chunk's name that says so, and what says something of the pixels, or of their colours' profile.
+_ANCILLARY = 0x20
+_NOTES = (b"eXIf", b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"tIME")
+
 _BMP_OF_OS2 = 12  # bytes of its header
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # by type: BYTE, SHORT, LONG, LONG8
@@ -47,22 +51,30 @@ def image_size(encoded: bytes) -> tuple[int, int] | None:
         return None
 
 
-def damaged_chunk(png: bytes) -> str | None:
-    """The name of the first critical chunk of a PNG whose checksum is wrong; None if all are right or cut off.
+def bare_png(png: bytes) -> bytes:
+    """A PNG without notes, and without ancillary chunks whose checksum is wrong: libpng would write lines of these.
 
-    Ancillary chunks may be damaged, as for libpng (PNG 1.2, §10.3).
+    No pixel depends on them (PNG 1.2, §10.3). What is cut off stays so.
+
+    Raises:
+      ValueError: if the checksum of a critical chunk is wrong.
     """
-    place = len(PNG)
+    kept, begin, place = [], 0, len(PNG)
     while place + 12 <= len(png):
         length, name = struct.unpack_from(">I4s", png, place)
         end = place + 8 + length
         if end + 4 > len(png):
-            return None
-        critical = not name[0] & 0x20
-        if critical and zlib.crc32(memoryview(png)[place + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
-            return name.decode("latin-1")
+            break
+        whole = zlib.crc32(memoryview(png)[place + 4 : end]) == int.from_bytes(png[end : end + 4], "big")
+        if not whole and not name[0] & _ANCILLARY:
+            raise ValueError(
+                f"can't decode an image of {len(png)} bytes, a PNG whose chunk {name.decode('latin-1')} is damaged"
+            )
+        if not whole or name in _NOTES:
+            kept.append(png[begin:place])
+            begin = end + 4
         place = end + 4
-    return None
+    return b"".join([*kept, png[begin:]]) if kept else png
 
 
 def _jpeg(encoded: bytes) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -14,7 +15,9 @@ from tensorflow_datasets.proto import tf_example_pb2
 from mobilenet_v2.data.builders import BUILDERS
 from mobilenet_v2.data.builders.image_folder import ImageFolder, folder_config, left_out
 from mobilenet_v2.data.preparation import FORMAT, prepared
-from mobilenet_v2.errors import DataError, nearest
+from mobilenet_v2.errors import DataError, TransientError, nearest
+
+Check = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Records:
             fields = tf_example_pb2.Example.FromString(self.serialized[index]).features.feature
         except (DecodeError, ValueError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"record {index} of split {self.split!r} can't be read: {reason}") from error
+            kind = TransientError if isinstance(error, OSError) else DataError
+            raise kind(f"record {index} of split {self.split!r} can't be read: {reason}") from error
         example = {}
         for name, feature in fields.items():
             values = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
@@ -93,6 +97,7 @@ def open_dataset(
     skip_unreadable: bool = False,
     *,
     prepare: bool = False,
+    check: Check = lambda classes: None,
 ) -> Dataset:
     """Opens a TFDS data set that is prepared as ArrayRecord; prepares it first if it is one of ours.
 
@@ -102,24 +107,35 @@ def open_dataset(
       folder: of "image_folder", the pictures: see `picture_layout.read_layout`; of "imagenet2012", the two archives.
       skip_unreadable: leave pictures out of "image_folder" that can't be read, instead of refusing it.
       prepare: prepare TFDS's own data sets, too, as far as they need no TensorFlow.
+      check: gets the number of classes, before the data set is prepared; what it raises ends this.
 
     Raises:
       DataError: for a name that TFDS does not know, or a data set that is not prepared in `data_dir`, with the
         command that prepares it, or can't be; or one without images and class labels.
     """
+
+    def checked(builder: Any) -> Any:
+        check(len(_class_names(builder)))
+        return builder
+
     if _is_ours(name):
-        builder = _open_ours(name, data_dir, folder, skip_unreadable)
+        builder = _open_ours(name, data_dir, folder, skip_unreadable, checked)
     else:
-        builder = _open_foreign(name, data_dir, prepare)
+        builder = _open_foreign(name, data_dir, prepare, checked)
+    return Dataset(builder, _class_names(builder))
+
+
+def open_configured(data: ConfigDict, *, prepare: bool = False, check: Check = lambda classes: None) -> Dataset:
+    """`open_dataset`, as the fields of `config.data` say."""
+    return open_dataset(data.name, data.data_dir, data.folder, data.skip_unreadable, prepare=prepare, check=check)
+
+
+def _class_names(builder: Any) -> tuple[str, ...]:
     features = dict(builder.info.features or {})
     if "image" not in features or not isinstance(features.get("label"), tfds.features.ClassLabel):
-        raise DataError(f"data set {name!r} has features {', '.join(features)}; needs 'image' and a class 'label'")
-    return Dataset(builder, tuple(features["label"].names))
-
-
-def open_configured(data: ConfigDict, *, prepare: bool = False) -> Dataset:
-    """`open_dataset`, as the fields of `config.data` say."""
-    return open_dataset(data.name, data.data_dir, data.folder, data.skip_unreadable, prepare=prepare)
+        name, found = builder.info.full_name, ", ".join(features)
+        raise DataError(f"data set {name!r} has features {found}; needs 'image' and a class 'label'")
+    return tuple(features["label"].names)
 
 
 def _parse(name: str) -> tuple[str, str | None, str | None]:
@@ -135,7 +151,13 @@ def _is_ours(name: str) -> bool:
     return base in BUILDERS and version in (None, str(BUILDERS[base].VERSION))
 
 
-def _open_ours(name: str, data_dir: str | None, folder: str | None, skip_unreadable: bool) -> Any:
+def _open_ours(
+    name: str,
+    data_dir: str | None,
+    folder: str | None,
+    skip_unreadable: bool,
+    checked: Callable[[Any], Any],
+) -> Any:
     base, config, _ = _parse(name)
     arguments: dict[str, Any] = {"data_dir": data_dir, "file_format": FORMAT, "config": config}
     if base == ImageFolder.name:
@@ -147,9 +169,10 @@ def _open_ours(name: str, data_dir: str | None, folder: str | None, skip_unreada
 
     def make() -> Any:
         try:
-            return BUILDERS[base](**arguments)
+            builder = BUILDERS[base](**arguments)
         except (ValueError, AssertionError) as error:
             raise _cannot_open(name, error) from error
+        return checked(builder)
 
     builder = prepared(make, manual_dir=folder)
     if isinstance(builder, ImageFolder):
@@ -157,7 +180,7 @@ def _open_ours(name: str, data_dir: str | None, folder: str | None, skip_unreada
     return builder
 
 
-def _open_foreign(name: str, data_dir: str | None, prepare: bool) -> Any:
+def _open_foreign(name: str, data_dir: str | None, prepare: bool, checked: Callable[[Any], Any]) -> Any:
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR)
     base = _parse(name)[0]
     known = [*BUILDERS, *tfds.list_builders(with_community_datasets=False)]
@@ -165,7 +188,7 @@ def _open_foreign(name: str, data_dir: str | None, prepare: bool) -> Any:
     if base not in known and not (root / base).is_dir():
         raise DataError(f"config.data.name is {name!r}, which is no data set that TFDS knows{nearest(base, known)}")
     try:
-        builder = tfds.builder(name, data_dir=data_dir, file_format=FORMAT)
+        builder = checked(tfds.builder(name, data_dir=data_dir, file_format=FORMAT))
         if prepare and not builder.is_prepared():
             # Without TensorFlow encoding fails with the one, unpacking with the other; the error below says so.
             with contextlib.suppress(ImportError, ExtractError):

@@ -1,11 +1,13 @@
 """Batches out of Grain's threads and worker processes: how they start, fail and end."""
 
+import contextlib
 import gc
 import multiprocessing
 import multiprocessing.util
 import os
+import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import grain.python as grain
@@ -14,29 +16,34 @@ from absl import flags
 from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
 from mobilenet_v2 import process
-from mobilenet_v2.errors import DataError
+from mobilenet_v2.errors import TransientError
 
 
 def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
     """Iterates, and ends what reads ahead when it ends itself, is closed, or fails.
 
     Raises:
-      DataError: if a worker process was killed.
+      TransientError: if a worker process was killed.
     """
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain asks for flags of its own when it starts a worker
     iterator = iter(batches)
     at_exit = multiprocessing.util.Finalize(None, _kill_workers, exitpriority=0)
+    starting = signals_held()  # the first batch has all workers started
     try:
         while True:
             try:
-                batch = _in_own_memory(next(iterator))
+                with starting:
+                    batch = _in_own_memory(next(iterator))
+                starting = contextlib.nullcontext()
             except StopIteration:
                 return
             except RuntimeError as error:
                 if "terminated unexpectedly" not in str(error):
                     raise
-                raise DataError(f"a process that reads data was killed, for want of memory perhaps: {error}") from error
+                raise TransientError(
+                    f"a process that reads data was killed, for want of memory perhaps: {error}"
+                ) from error
             yield batch
     finally:
         # Grain closes only workers that it has drawn from. To tell its state it draws on all that it has started.
@@ -50,6 +57,20 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
             del iterator
             gc.collect()
             pool.apply(int)
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Keeps from processes that this thread starts meanwhile the signals that they will leave to this one.
+
+    A scheduler's, sent to all processes of a job, would end a worker that has not come to `start_worker` yet. This
+    process gets its own by another thread, or a moment later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, process.LEFT_TO_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_own_memory(batch: dict[str, Any]) -> dict[str, Any]:

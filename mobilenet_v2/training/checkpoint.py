@@ -2,8 +2,8 @@
 
 A step holds the state, whose step count is the position in the data as well: all arrays of a dtype in one vector, since
 Orbax takes 2 ms for each array, of which there are 800. And, as JSON, the metric sums since the last row, the config,
-and of every array its name, shape and CRC-32, for Orbax restores a flipped bit without a word. Arrays are saved whole,
-and so restored on any number of processes and devices.
+and of every array its name, shape and CRC-32, for Orbax restores a flipped bit without a word; the JSON has a CRC-32 of
+its own. Arrays are saved whole, and so restored on any number of processes and devices.
 
 Of several processes, which share the folder, each calls every function here at the same place. Each reads a checkpoint
 by itself, because a read that fails in one of them would leave the others waiting; then they agree.
@@ -11,11 +11,11 @@ by itself, because a read that fails in one of them would leave the others waiti
 
 import contextlib
 import dataclasses
+import json
 import pathlib
-import re
 import shutil
 import sys
-from collections.abc import Iterator
+import zlib
 from typing import Any
 
 import jax
@@ -25,14 +25,9 @@ from flax.traverse_util import unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decision_policy
 
 from mobilenet_v2.errors import CheckpointError
-from mobilenet_v2.training import packing
-from mobilenet_v2.training.processes import agreed, first_of, is_first, together
+from mobilenet_v2.training import disk, packing
+from mobilenet_v2.training.processes import agreed, first_of, gather_bytes, is_first, together
 from mobilenet_v2.training.state import TrainState
-
-# In what TensorStore says of a disk that is full, or can't be written.
-_OF_STORAGE = re.compile(
-    "space left|quota|read-only|permission denied|input/output error|file too large", re.IGNORECASE
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +68,7 @@ def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any
     A step that is already saved is left alone.
 
     Raises:
-      CheckpointError: if the disk doesn't take it, or did not take the one before.
+      WorkdirError, TransientError: if the disk doesn't take it, or did not take the one before.
     """
     step = int(state.step)
     if manager.latest_step() == step:
@@ -83,7 +78,8 @@ def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any
         **extra,
         "arrays": {name: packing.describe(array) | {"crc32": packing.crc32(array)} for name, array in arrays.items()},
     }
-    with _told_of_full_disks(manager):
+    with disk.told(pathlib.Path(manager.directory)):
+        extra["crc32"] = _crc32(extra)
         packed = ocp.args.StandardSave(packing.pack(arrays))
         manager.save(step, args=ocp.args.Composite(state=packed, extra=ocp.args.JsonSave(extra)))
 
@@ -92,9 +88,9 @@ def wait(manager: ocp.CheckpointManager) -> None:
     """Until what was saved last is on the disk.
 
     Raises:
-      CheckpointError: if the disk doesn't take it.
+      WorkdirError, TransientError: if the disk doesn't take it.
     """
-    with _told_of_full_disks(manager):
+    with disk.told(pathlib.Path(manager.directory)):
         manager.wait_until_finished()
 
 
@@ -102,24 +98,10 @@ def close(manager: ocp.CheckpointManager) -> None:
     """Lets go of it, once what was saved last is on the disk.
 
     Raises:
-      CheckpointError: if the disk doesn't take it.
+      WorkdirError, TransientError: if the disk doesn't take it.
     """
-    with _told_of_full_disks(manager):
+    with disk.told(pathlib.Path(manager.directory)):
         manager.close()
-
-
-@contextlib.contextmanager
-def _told_of_full_disks(manager: ocp.CheckpointManager) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # OSError, and what TensorStore makes of it
-        reason = _reason(error)
-        if not isinstance(error, OSError) and not _OF_STORAGE.search(str(error)):
-            raise
-        raise CheckpointError(
-            f"a checkpoint can't be written to {str(manager.directory)!r} ({reason}); those before are as they were, "
-            "and the same command goes on from the newest"
-        ) from error
 
 
 def has_steps(folder: pathlib.Path) -> bool:
@@ -140,14 +122,13 @@ def restore_latest(
       CheckpointError: if a checkpoint is of another model, or none is whole.
     """
     damaged: list[int] = []
-    for step in first_of(sorted(manager.all_steps(), reverse=True)):
-        try:
-            restored = _restore_alike(manager, step, target)
-        except (CheckpointError, MemoryError):
-            raise
-        except Exception as error:  # Orbax and TensorStore raise a dozen types for damaged files
+    steps = first_of(sorted(manager.all_steps(), reverse=True))
+    for step in steps:
+        restored = _restore_alike(manager, step, target)
+        if isinstance(restored, str):
             if is_first():
-                print(f"checkpoint {step} is damaged ({_reason(error)}); trying the one before", file=sys.stderr)
+                goes_on = "; trying the one before" if step != steps[-1] else ""
+                print(f"checkpoint {step} is damaged ({restored}){goes_on}", file=sys.stderr)
             damaged.append(step)
             continue
         # Only now: where nothing can be read, the fault may be the disk's, and the next start must find it all.
@@ -156,18 +137,33 @@ def restore_latest(
             manager.reload()
         return restored
     if damaged:
-        raise agreed(CheckpointError(f"none of the checkpoints in {manager.directory} can be read: {damaged}"))
+        raise agreed(
+            CheckpointError(
+                f"none of the checkpoints in {manager.directory} can be read: {damaged}; they are left as they are. "
+                "Where the disk is not at fault put a copy in their place, or start anew in another workdir"
+            )
+        )
     return None
 
 
-def _restore_alike(manager: ocp.CheckpointManager, step: int, target: TrainState | None) -> Restored:
-    """Restores one step, in all processes or in none; each reads it without the others."""
+def _restore_alike(manager: ocp.CheckpointManager, step: int, target: TrainState | None) -> Restored | str:
+    """Restores one step in all processes, or in none, and then says what is damaged; each reads without the others."""
 
-    def read() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        with contextlib.closing(open_reader(pathlib.Path(manager.directory))) as reader:
-            return _read(reader, step, target)
+    def read() -> tuple[dict[str, np.ndarray], dict[str, Any]] | str:
+        try:
+            with contextlib.closing(open_reader(pathlib.Path(manager.directory))) as reader:
+                return _read(reader, step, target)
+        except (CheckpointError, MemoryError):
+            raise
+        except Exception as error:  # Orbax and TensorStore raise a dozen types for damaged files
+            return _reason(error)
 
-    arrays, extra = together(read)
+    found = together(read)
+    # Not by an exception: that of a process which is gone is no word on files.
+    damage = [text.decode() for text in gather_bytes(found.encode() if isinstance(found, str) else b"") if text]
+    if damage or isinstance(found, str):
+        return damage[0]
+    arrays, extra = found
     return Restored(_placed(arrays, target), extra)
 
 
@@ -178,9 +174,11 @@ def _read(
 
     Raises:
       CheckpointError: if they are not those of `target`.
-      ValueError: if one has another checksum than it had.
+      ValueError: if one, or the JSON, has another checksum than it had.
     """
     extra = manager.restore(step, args=ocp.args.Composite(extra=ocp.args.JsonRestore()))["extra"]
+    if extra.pop("crc32") != _crc32(extra):
+        raise ValueError("checksum of its JSON is wrong")
     listed = extra.pop("arrays")
     if target is not None:
         _check_model(manager, step, listed, target)
@@ -216,6 +214,10 @@ def _placed(arrays: dict[str, np.ndarray], target: TrainState | None) -> Any:
         return jax.make_array_from_callback(whole.shape, leaf.sharding, lambda index: whole[index])
 
     return jax.tree_util.tree_map_with_path(place, target)
+
+
+def _crc32(extra: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(extra, sort_keys=True).encode())
 
 
 def _reason(error: Exception) -> str:

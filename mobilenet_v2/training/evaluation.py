@@ -16,6 +16,8 @@ from mobilenet_v2.errors import DataError, DivergenceError
 from mobilenet_v2.training import metrics, sharding
 from mobilenet_v2.training.state import TrainState
 
+_UNDER_WAY = 4  # batches; so many keep a device busy
+
 
 def evaluate_split(
     eval_step: Callable[..., Any],
@@ -24,10 +26,12 @@ def evaluate_split(
     config: ConfigDict,
     mesh: jax.sharding.Mesh,
     unreadable: Unreadable | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> metrics.Sums:
     """Sums of loss, correct and count over `source`; `unreadable` names the images that can't be decoded.
 
-    Of several replicas each sum is an array, NaN where a replica's loss is not finite.
+    Of several replicas each sum is an array, NaN where a replica's loss is not finite. `progress` is called after each
+    batch.
 
     Raises:
       DataError: if more than `config.data.max_unreadable` of its images can't be decoded, or a data worker ended.
@@ -38,8 +42,12 @@ def evaluate_split(
         read(evaluation_batches(source, config, **host)), evaluation_indices(source, config, **host), source
     )
     with contextlib.closing(Prefetch(batches, sharding.split_rows(mesh))) as prefetched:
-        # Fetched only when all are under way, so that no batch waits for the host.
-        results = [eval_step(variables, batch) for batch in prefetched]
+        results = []
+        for batch in prefetched:
+            results.append(eval_step(variables, batch))
+            # An earlier one, so that none waits for the host; fetched only when all are done.
+            jax.block_until_ready(results[:-_UNDER_WAY][-1:])
+            progress()
     total: metrics.Sums = {}
     for result in jax.device_get(results):
         total = metrics.add(total, result)
@@ -62,11 +70,16 @@ def evaluate_state(
     config: ConfigDict,
     mesh: jax.sharding.Mesh,
     unreadable: Unreadable | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> metrics.Sums:
     """Loss and accuracy on `source`; with prefix `ema_` those of the averaged variables, where there are any."""
     unreadable = unreadable or Unreadable("evaluation")
-    result = metrics.means(evaluate_split(eval_step, state.variables, source, config, mesh, unreadable))
+
+    def means(variables: dict[str, Any]) -> metrics.Sums:
+        return metrics.means(evaluate_split(eval_step, variables, source, config, mesh, unreadable, progress))
+
+    result = means(state.variables)
     if state.ema_variables is not None:
-        averaged = metrics.means(evaluate_split(eval_step, state.ema_variables, source, config, mesh, unreadable))
+        averaged = means(state.ema_variables)
         result |= {f"ema_{name}": value for name, value in averaged.items()}
     return result

@@ -47,6 +47,16 @@ class Ledger:
         yield
         self._waited += time.monotonic() - begin
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Settles what is pending; what is done while the context lasts, an evaluation say, is no part of a step."""
+        self.settle()
+        begin = time.monotonic()
+        yield
+        if self._last_row is not None:
+            step, last = self._last_row
+            self._last_row = (step, last + time.monotonic() - begin)
+
     def enter(self, step: int, sums: dict[str, jax.Array]) -> None:
         """Takes a step's metrics, still being computed, and settles those of the step before."""
         self.settle()

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ from mobilenet_v2 import reporting
 from mobilenet_v2.config import validate
 from mobilenet_v2.data.prefetch import Prefetch
 from mobilenet_v2.models import cost
-from mobilenet_v2.training import checkpoint, metrics, replicas, run_directory, warm_start
+from mobilenet_v2.training import checkpoint, devices, disk, metrics, replicas, run_directory, warm_start
 from mobilenet_v2.training.evaluation import evaluate_state
 from mobilenet_v2.training.ledger import Ledger
 from mobilenet_v2.training.preemption import stop_request, stopped
@@ -63,7 +63,7 @@ def run(config: ConfigDict, workdir: str, profile_steps: range | None = None) ->
 @contextlib.contextmanager
 def _opened(folder: pathlib.Path, config: ConfigDict, start: warm_start.WarmStart) -> Iterator[ocp.CheckpointManager]:
     """The run directory, held by this run alone, with what the first process writes at every start."""
-    with run_directory.full_disk_told(folder), contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held:
 
         def create() -> None:
             if is_first():
@@ -74,7 +74,8 @@ def _opened(folder: pathlib.Path, config: ConfigDict, start: warm_start.WarmStar
             for line in start.notes:
                 print(line)
         together(create)
-        manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
+        with disk.told(folder):
+            manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
         held.callback(checkpoint.close, manager)
         yield manager
 
@@ -101,10 +102,12 @@ def _train(
         watchdog(config.parallel.stall_minutes) as progress,
         tracing(folder / "tensorboard", profile_steps) as before_step,
     ):
+        for line in filter(None, (devices.describe(setup.mesh), devices.left_idle())):
+            writers.note(line)
         if start:
             writers.note(f"goes on from step {start}")
         ledger = Ledger(setup, writers, extra["sums"], extra["unreadable"], extra.get("diverged"))
-        validation = _evaluate_if_due(setup, state, start, writers, ledger) if start else None
+        validation = _evaluate_if_due(setup, state, start, writers, ledger, progress) if start else None
         for step, new_state in _steps(setup, state, start, batches, ledger, before_step):
             state = new_state
             signal_number = request.at(step)
@@ -116,13 +119,12 @@ def _train(
                 checkpoint.wait(manager)
                 raise stopped(signal_number, step)
             progress()
-            validation = _evaluate_if_due(setup, state, step, writers, ledger)
-            progress()
+            validation = _evaluate_if_due(setup, state, step, writers, ledger, progress)
         checkpoint.wait(manager)
         assert validation is not None  # the last step's
         scores = {"validation": validation}
         if "test" in setup.splits:
-            scores["test"] = _evaluate(setup, state, "test", setup.total_steps, ledger)
+            scores["test"] = _evaluate(setup, state, "test", setup.total_steps, ledger, progress)
         told = replicas.result(config, scores, ledger.diverged)
     return _result(setup, told, seconds=time.monotonic() - clock)
 
@@ -148,20 +150,25 @@ def _steps(
 
 
 def _evaluate_if_due(
-    setup: Setup, state: TrainState, step: int, writers: Writers, ledger: Ledger
+    setup: Setup, state: TrainState, step: int, writers: Writers, ledger: Ledger, progress: Callable[[], None]
 ) -> metrics.Sums | None:
     """Scores the validation split; again after a restart at this very step, for the row may be missing."""
     if step % setup.config.train.evaluate_every and step != setup.total_steps:
         return None
-    scores = _evaluate(setup, state, "validation", step, ledger)
+    scores = _evaluate(setup, state, "validation", step, ledger, progress)
     writers.write("validation", step, **scores)
     text = reporting.format_scores(metrics.averages(scores), len(setup.splits["validation"]))
     writers.note(f"step {step}: validation accuracy {text}{reporting.of_replicas(ledger.diverged)}")
     return scores
 
 
-def _evaluate(setup: Setup, state: TrainState, use: str, step: int, ledger: Ledger) -> metrics.Sums:
-    scores = evaluate_state(setup.eval_step, state, setup.splits[use], setup.config, setup.mesh, setup.unreadable[use])
+def _evaluate(
+    setup: Setup, state: TrainState, use: str, step: int, ledger: Ledger, progress: Callable[[], None]
+) -> metrics.Sums:
+    source, unreadable = setup.splits[use], setup.unreadable[use]
+    with ledger.aside():
+        scores = evaluate_state(setup.eval_step, state, source, setup.config, setup.mesh, unreadable, progress)
+    progress()
     return ledger.without_diverged(scores, step)
 
 

@@ -1,7 +1,7 @@
 """Signals end a run between two steps, with everything saved: all of its processes at the same step.
 
 SIGINT is a person's; SIGTERM and SIGUSR1 are what schedulers send before they take a machine back. The latter end the
-command with status 75, upon which a launcher starts it again.
+command with status 75, upon which a launcher starts it again; before and after the steps, see `signals`.
 """
 
 import contextlib
@@ -15,10 +15,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from mobilenet_v2 import signals
 from mobilenet_v2.errors import Preempted
 from mobilenet_v2.training.processes import agreed
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = (signal.SIGINT, *signals.OF_SCHEDULERS)
 
 
 class StopRequest:
@@ -51,10 +52,12 @@ def stopped(number: int, step: int) -> BaseException:
 def stop_request(agree_every: int = 1) -> Iterator[StopRequest]:
     """Yields what the first signal sets; a second SIGINT raises `KeyboardInterrupt` at once.
 
-    Schedulers repeat themselves, so that another SIGTERM changes nothing. Python's own handler of SIGINT raises
-    wherever it happens to be, in a callback of JAX's too, where the exception is dropped and the run goes on.
+    Schedulers repeat themselves, so that another SIGTERM changes nothing, nor does it after the context, until the end
+    of a process that is nothing but a command. Python's own handler of SIGINT raises wherever it happens to be, in a
+    callback of JAX's too, where the exception is dropped and the run goes on.
     """
     request = StopRequest(agree_every)
+    where = "after this step" if jax.process_count() == 1 else f"with all processes, within {agree_every} steps"
 
     def take(number: int, frame: FrameType | None) -> None:
         if request.told and number == signal.SIGINT:
@@ -62,7 +65,7 @@ def stop_request(agree_every: int = 1) -> Iterator[StopRequest]:
         if not request.told:
             request.told = number
             again = "; once more to stop at once" if number == signal.SIGINT else ""
-            os.write(2, f"\nstops after this step, with a checkpoint{again}\n".encode())
+            os.write(2, f"\nstops {where}, with a checkpoint{again}\n".encode())
 
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may handle signals
@@ -72,4 +75,5 @@ def stop_request(agree_every: int = 1) -> Iterator[StopRequest]:
         yield request
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            ignored = request.told in signals.OF_SCHEDULERS and signals.ends_at_once(handler)
+            signal.signal(number, signal.SIG_IGN if ignored else handler)

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import errno
 import fcntl
 import importlib.metadata
 import json
@@ -19,12 +18,12 @@ from ml_collections import ConfigDict
 
 from mobilenet_v2 import config as config_lib
 from mobilenet_v2.errors import ConfigError, WorkdirError
+from mobilenet_v2.training.disk import write_atomically
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "numpy")
 
 _LOCK = ".lock"
 _CLASSES = "classes.json"
-_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 
 # Fields that decide how fast a run is, and nothing that it computes.
 FREE = tuple(
@@ -34,6 +33,7 @@ FREE = tuple(
         "data.num_workers",
         "data.cache",
         "parallel.agree_every",
+        "parallel.join_seconds",
         "parallel.heartbeat_seconds",
         "parallel.stall_minutes",
     )
@@ -113,24 +113,6 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def full_disk_told(workdir: pathlib.Path) -> Iterator[None]:
-    """What the disk says within the context becomes one line.
-
-    Raises:
-      WorkdirError: where something can't be written, because the disk is full, say.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _OF_DISKS:
-            raise
-        raise WorkdirError(
-            f"workdir {str(workdir)!r} can't be written ({error.strerror}); its checkpoints are as they were, and the "
-            "same command goes on from the newest"
-        ) from error
-
-
 def read_config(workdir: pathlib.Path) -> ConfigDict:
     """The config of the run in `workdir`.
 
@@ -170,16 +152,6 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:
 def write_result(workdir: pathlib.Path, result: dict[str, Any]) -> None:
     """Declares the run finished."""
     write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Whoever reads `path` finds the old text or the new one, never a part of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _read_json(path: pathlib.Path) -> Any:

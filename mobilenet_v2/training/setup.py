@@ -70,8 +70,7 @@ def make_setup(config: ConfigDict, mesh: Mesh | None = None) -> Setup:
     validate(config)
     mesh = sharding.make_mesh(config.replicas) if mesh is None else mesh
     validate_topology(config, mesh.shape[BATCH_AXIS], jax.process_count())
-    dataset = open_configured(config.data)
-    validate_classes(config, dataset.num_classes)
+    dataset = open_configured(config.data, check=functools.partial(validate_classes, config))
     splits = open_splits(config, dataset, ("train", "validation", "test"))
     check_residence(splits["train"], config)
     total_steps, steps_per_epoch = steps_of(splits["train"], config)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import jax
 
 from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.training.processes import is_first
 
 BeforeStep = Callable[[int, Callable[[], None]], None]
 
@@ -31,14 +32,16 @@ def tracing(folder: pathlib.Path, steps: range | None) -> Iterator[BeforeStep]:
     """Yields what is told each step before it is taken, and writes `folder`/plugins/profile/….
 
     It is told as well how to wait for the steps taken so far: the trace ends once the last one is done, or with the
-    context.
+    context. Of several processes the first writes its own devices' trace; those of others look alike.
     """
     on = False
+    steps = steps if is_first() else None
 
     def stop() -> None:
         nonlocal on
         if on:
             jax.profiler.stop_trace()
+            print(f"trace written to {folder / 'plugins' / 'profile'}; tensorboard --logdir={folder} shows it")
             on = False
 
     def before(step: int, wait: Callable[[], None]) -> None:

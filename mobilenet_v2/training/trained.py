@@ -69,7 +69,7 @@ def load_run(
 def import_run(
     folder: str | pathlib.Path, report: Callable[[str], None] = print, replica: int | None = None
 ) -> Imported:
-    """The network of a run, its arrays, and the preprocessing that its images were given.
+    """The network of a run, its arrays, the preprocessing that its images were given, and its classes' names.
 
     Args:
       replica: which one, from 0 on, of a run that has several.
@@ -81,7 +81,8 @@ def import_run(
     config, trained = run_directory.read_config(folder), read_run(folder, replica)
     report(describe(folder, trained))
     preprocessing, model = Preprocessing.of(config.data), build_model(config.model)
-    return Imported(model, trained.arrays, "a run", preprocessing, folder, trained.sha256)
+    names = run_directory.read_class_names(folder)
+    return Imported(model, trained.arrays, "a run", preprocessing, folder, trained.sha256, names)
 
 
 def read_run(folder: pathlib.Path, replica: int | None = None) -> Trained:
@@ -123,8 +124,8 @@ def _check_replica(folder: pathlib.Path, replicas: int, seed: int, replica: int 
     if replicas > 1 and replica is None:
         raise WeightsError(
             f"run {str(folder)!r} holds {replicas} replicas, seeds {seed} … {seed + replicas - 1}, of which one must "
-            f"be named: import_weights and evaluate --weights take --replica=0 … {replicas - 1}, and a run may start "
-            "from the file that import_weights writes"
+            f"be named: import_weights, predict, demo and evaluate --weights take --replica=0 … {replicas - 1}, and a "
+            "run may start from the file that import_weights writes"
         )
     if replica is not None and replica >= replicas:
         raise WeightsError(f"--replica is {replica}, must be 0 … {replicas - 1} for run {str(folder)!r}")

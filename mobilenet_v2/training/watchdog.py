@@ -50,7 +50,9 @@ def _watch(minutes: float, last: list[float], done: threading.Event) -> None:
 
 
 def _give_up(minutes: float) -> NoReturn:
-    text = f"error: no step for {minutes:g} minutes (config.parallel.stall_minutes); ends with status {EXIT_STATUS}. "
+    text = (
+        f"error: no progress for {minutes:g} minutes (config.parallel.stall_minutes); ends with status {EXIT_STATUS}. "
+    )
     sys.stdout.flush()
     os.write(2, f"\n{text}Where each thread is:\n".encode())
     faulthandler.dump_traceback(file=2, all_threads=True)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
-from mobilenet_v2.training import metrics
+from mobilenet_v2.training import disk, metrics
 
 Row = dict[str, Any]
 
@@ -31,19 +31,24 @@ class Writers:
     clock's figures, all others are a function of config and seed.
 
     Without a `workdir` nothing is written or told: of several processes one is enough.
+
+    Raises:
+      WorkdirError, TransientError: here and in what follows, if the disk does not take it.
     """
 
     def __init__(
         self, workdir: pathlib.Path | None, total_steps: int, resumed_step: int, console: Console | None = None
     ):
         path = pathlib.Path(os.devnull)
+        self._workdir = workdir or path
         if workdir is not None:
             path = workdir / "metrics.jsonl"
             _rewind(path, resumed_step)
-        self._file = open(path, "a")  # noqa: SIM115 (closed in __exit__)
-        self._board = SummaryWriter(
-            str(workdir and workdir / "tensorboard"), purge_step=resumed_step + 1, write_to_disk=workdir is not None
-        )
+        with disk.told(self._workdir):
+            self._file = open(path, "a")  # noqa: SIM115 (closed in __exit__)
+            self._board = SummaryWriter(
+                str(workdir and workdir / "tensorboard"), purge_step=resumed_step + 1, write_to_disk=workdir is not None
+            )
         self._console = console or Console(quiet=workdir is None)
         self._total_steps = total_steps
         self._bar = Progress(
@@ -65,8 +70,9 @@ class Writers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        self._board.close()
-        self._file.close()
+        with disk.told(self._workdir):
+            self._board.close()
+            self._file.close()
 
     def write(self, event: str, step: int, **values: metrics.Number) -> None:
         """Adds a row; once this returns, only a crash of the whole machine can lose it.
@@ -75,8 +81,9 @@ class Writers:
         `event/name/replica`.
         """
         listed = metrics.listed(values)
-        self._file.write(json.dumps({"event": event, "step": step, **listed}, allow_nan=False) + "\n")
-        self._file.flush()
+        with disk.told(self._workdir):
+            self._file.write(json.dumps({"event": event, "step": step, **listed}, allow_nan=False) + "\n")
+            self._file.flush()
         for name, value in metrics.averages(values).items():
             self._board.add_scalar(f"{event}/{name}", value, step)
             for replica, own in enumerate(listed[name] if isinstance(listed[name], list) else ()):
@@ -106,9 +113,7 @@ class Writers:
 def _rewind(path: pathlib.Path, step: int) -> None:
     # An evaluation at the very step is done again too: it comes after the checkpoint.
     kept = [row for row in read_rows(path) if row["step"] < step or (row["step"] == step and row["event"] == "train")]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    os.replace(temporary, path)
+    disk.write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _duration(seconds: float) -> str:

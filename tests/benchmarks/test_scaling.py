@@ -21,11 +21,17 @@ def test_an_exchange_is_told_by_kind_number_and_bytes_of_its_arrays_and_how_ofte
       ROOT %b = (f32[3,3,8]{2,1,0}, /*index=1*/bf16[], s32[4]{0}) all-reduce-start(%y, %z), to_apply=%add
       %c = f32[2,16]{1,0} all-gather(%w), dimensions={0}
       %d = f32[8]{0} add(%a, %a)
+      %e = (f32[2,16]{1,0}, f32[16,16]{1,0}) all-gather-start(%w), dimensions={0}
+      %f = ((f32[2]{0}, bf16[4]{0}), (f32[16]{0}, bf16[32]{0})) all-gather-start(%w, %v), dimensions={0}
+      %g = (f32[8]{0}, f32[8]{0}, u32[], u32[]) collective-permute-start(%w), source_target_pairs={{0,1}}
     """
     assert collectives(text, micro_batches=4) == [
         {"kind": "all-reduce", "arrays": 1, "bytes": 32, "times": 4},
         {"kind": "all-reduce", "arrays": 3, "bytes": 288 + 2 + 16, "times": 1},
         {"kind": "all-gather", "arrays": 1, "bytes": 128, "times": 1},
+        {"kind": "all-gather", "arrays": 1, "bytes": 1024, "times": 1},
+        {"kind": "all-gather", "arrays": 2, "bytes": 64 + 64, "times": 1},
+        {"kind": "collective-permute", "arrays": 1, "bytes": 32, "times": 1},
     ]
 
 
@@ -79,6 +85,9 @@ def test_micro_batches_cost_as_much_as_the_batch_and_exchange_again_each(tmp_pat
     [
         (["--config=nowhere.py"], "error: --config is 'nowhere.py', must be a Python file that exists"),
         (["--config=tests/tiny.py", "--devices=3"], "must be divisible by 3 devices"),
+        (["--config=tests/tiny.py", "--devices=1,x"], "'1,x', must be numbers ≥ 1, separated by commas"),
+        (["--config=tests/tiny.py", "--batch_norm=local"], "'local', must be of global, per_device, groups"),
+        (["--config=tests/tiny.py", "--config.train.batchsize=3"], "error: config has no field 'train.batchsize'"),
     ],
 )
 def test_what_is_wrong_is_one_line(flags: list[str], message: str) -> None:

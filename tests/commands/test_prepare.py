@@ -1,9 +1,11 @@
 import json
 import pathlib
+import shutil
 
 import pytest
 
 from mobilenet_v2.commands import prepare
+from mobilenet_v2.errors import ConfigError
 from tests.data.pictures import TWO_CLASSES, fill
 
 # ml_collections reads config files with a method that Python means to drop.
@@ -31,6 +33,16 @@ def test_it_says_what_it_made_and_where(
     assert all(split["bytes"] > 6 * 100 for split in printed["splits"].values())
     assert printed["unreadable"] == []
     assert printed["other_files"] == ["notes.txt"]
+
+
+def test_too_few_logits_for_the_classes_are_refused_before_anything_is_prepared(
+    flags: list[str], tmp_path: pathlib.Path
+) -> None:
+    for split in ("train", "validation"):
+        shutil.copytree(tmp_path / "pictures" / split / "cat", tmp_path / "pictures" / split / "bird")
+    with pytest.raises(ConfigError, match=r"config\.model\.num_classes is 2, must be at least 3, the classes of"):
+        prepare.main([*flags, "--config.model.num_classes=2"])
+    assert not list((tmp_path / "data").rglob("*.array_record*"))
 
 
 def test_what_is_prepared_is_told_again(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 import contextlib
 import io
+import itertools
+import struct
 import zlib
 from typing import Any
 
@@ -205,6 +207,14 @@ def test_a_damaged_image_makes_no_library_write_lines_of_its_own(name: str, capf
         for half in (damaged, damaged[: len(data) // 2]):
             with contextlib.suppress(ValueError):
                 decode(bytes(half))
+    assert capfd.readouterr().err == ""
+
+
+def test_notes_of_a_png_that_are_nonsense_make_no_library_write_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    data = encoded(rgb())
+    for name, text in itertools.product((b"eXIf", b"iCCP", b"tEXt", b"iTXt"), (b"", b"nonsense", bytes(range(256)))):
+        note = struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text))
+        np.testing.assert_array_equal(decode(data[:33] + note + data[33:]), picture())
     assert capfd.readouterr().err == ""
 
 

@@ -1,8 +1,10 @@
+import struct
+import zlib
 from typing import Any
 
 import pytest
 
-from mobilenet_v2.data.image_headers import damaged_chunk, image_size
+from mobilenet_v2.data.image_headers import PNG, bare_png, image_size
 from tests.data.oversized import HEIGHT, WIDTH, encoded
 
 
@@ -44,9 +46,28 @@ def test_what_says_no_size_has_none(data: bytes) -> None:
     assert image_size(data) is None
 
 
-def test_a_png_that_is_whole_or_cut_off_has_no_damaged_chunk() -> None:
+def test_a_png_without_notes_is_as_it_was_whole_or_cut_off() -> None:
     data = encoded("PNG")
-    assert {damaged_chunk(data[:end]) for end in range(len(data) + 1)} == {None}
-    damaged = bytearray(data)
+    assert all(bare_png(data[:end]) == data[:end] for end in range(len(data) + 1))
+
+
+def test_a_png_whose_size_is_damaged_is_refused_by_the_chunks_name() -> None:
+    damaged = bytearray(encoded("PNG"))
     damaged[20] ^= 1
-    assert damaged_chunk(bytes(damaged)) == "IHDR"
+    with pytest.raises(ValueError, match="a PNG whose chunk IHDR is damaged"):
+        bare_png(bytes(damaged))
+
+
+def test_notes_and_damaged_ancillary_chunks_of_a_png_are_left_out() -> None:
+    data = encoded("PNG")
+    header = len(PNG) + 25
+    for name, right, stays in [
+        (b"eXIf", True, False),
+        (b"tEXt", False, False),
+        (b"gAMA", False, False),
+        (b"gAMA", True, True),
+    ]:
+        checksum = zlib.crc32(name + b"note") ^ (not right)
+        note = struct.pack(">I4s4sI", 4, name, b"note", checksum)
+        noted = data[:header] + note + data[header:]
+        assert bare_png(noted) == (noted if stays else data)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from mobilenet_v2.data.pipeline import training_batches
-from mobilenet_v2.data.workers import read
-from mobilenet_v2.errors import DataError
+from mobilenet_v2.data.workers import read, signals_held
+from mobilenet_v2.errors import TransientError
 from tests.data.images import Failing, config, records
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_a_killed_worker_ends_the_reading_with_one_error_and_no_process_left() -
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
     started = time.monotonic()
-    with pytest.raises(DataError, match=r"a process that reads data was killed.*exit code -9"):
+    with pytest.raises(TransientError, match=r"a process that reads data was killed.*exit code -9"):
         list(itertools.islice(batches, 100))
     assert time.monotonic() - started < 30
     assert multiprocessing.active_children() == []
@@ -165,6 +165,30 @@ def test_workers_end_with_a_process_that_is_killed() -> None:
         process.kill()
         process.communicate(timeout=60)
         wait_for_end_of(pids)
+
+
+STARTS = """
+import sys, time
+print("starts", flush=True)
+time.sleep(0.5)
+from mobilenet_v2 import process
+process.leave_signals_to_parent()
+print("reads", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_is_not_ended_by_what_a_scheduler_sends_while_it_starts_or_later() -> None:
+    with signals_held():
+        worker = subprocess.Popen(
+            [sys.executable, "-c", STARTS], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+    assert worker.stdout is not None
+    for told in ("starts\n", "reads\n"):
+        assert worker.stdout.readline() == told
+        worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=60)
+    assert worker.returncode == 0
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="looks for processes in /proc")

@@ -79,6 +79,18 @@ def test_one_of_two_told_to_stop_both_save_the_same_step(
     assert_bit_equal(tmp_path / "cut", whole_of_two)
 
 
+def test_two_that_share_the_parameters_save_them_whole_and_go_on(overrides: list[str], tmp_path: pathlib.Path) -> None:
+    split = [*overrides, "--config.parallel.parameters=fsdp"]
+    run_processes.run(tmp_path / "whole", split, processes=2)
+    started = run_processes.start(tmp_path / "cut", split, processes=2)
+    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= 20, started)
+    started[1].send_signal(signal.SIGTERM)
+    statuses, _, errors = run_processes.finish(started)
+    assert statuses == [75, 75], errors
+    run_processes.run(tmp_path / "cut", split, processes=2)
+    assert_bit_equal(tmp_path / "cut", tmp_path / "whole")
+
+
 @pytest.mark.parametrize("case", range(4))
 def test_one_of_two_killed_the_other_ends_soon_and_both_go_on_when_started_again(
     case: int, overrides: list[str], whole_of_two: pathlib.Path, tmp_path: pathlib.Path

@@ -67,6 +67,12 @@ def test_one_process_alone_has_no_place(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "0.0").read_text() == ""
 
 
+def test_wrong_input_is_what_counts_where_another_dies_of_it(tmp_path: pathlib.Path) -> None:
+    program = "started()\nif index: time.sleep(0.2), os.abort()\nsys.exit(2)"
+    assert launch(tmp_path, program) == (2, "")
+    assert launch(tmp_path, program.replace("if index", "if not index")) == (2, "")
+
+
 def test_wrong_input_is_not_tried_again_and_the_others_are_ended(tmp_path: pathlib.Path) -> None:
     assert launch(tmp_path, "started(); sys.exit(2) if index else time.sleep(60)") == (2, "")
     assert attempts(tmp_path) == ["0.0", "0.1"]
@@ -86,13 +92,25 @@ def test_after_a_death_all_start_again_at_another_port(end: str, status: int, tm
 def test_restarts_are_bounded(tmp_path: pathlib.Path) -> None:
     code, said = launch(tmp_path, "started(); sys.exit(7)", "--restarts=2", processes=1)
     assert code == 7
-    assert said.count("starts all again") == 2
+    *again, last = said.splitlines()
+    assert [line.endswith("starts all again") for line in again] == [True, True]
+    assert "died with status 7, after 2 restarts (--restarts); ends" in last
+    assert "the same command goes on from the newest checkpoint" in last
     assert attempts(tmp_path) == ["0.0", "1.0", "2.0"]
 
 
 def test_children_that_were_told_to_stop_start_again_and_that_is_no_death(tmp_path: pathlib.Path) -> None:
     code, said = launch(tmp_path, "started(); sys.exit(75 if attempt < 2 else 0)", "--restarts=0")
     assert (code, said) == (0, "launch/local.py: told to stop, saved; starts all again\n" * 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_one_that_was_told_before_it_handles_signals_starts_again_and_that_is_no_death(
+    number: int, tmp_path: pathlib.Path
+) -> None:
+    program = f"started()\nif attempt == 0: os.kill(os.getpid(), {int(number)}) if index else os.abort()"
+    code, said = launch(tmp_path, program, "--restarts=0")
+    assert (code, said) == (0, "launch/local.py: told to stop, saved; starts all again\n")
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])

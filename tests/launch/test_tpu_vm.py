@@ -18,7 +18,11 @@ SCRIPT = REPOSITORY / "launch" / "tpu_vm.sh"
 # As gcloud does, it ends with the first status that is not 0, in the order of workers, once all have ended.
 GCLOUD = """#!/bin/bash
 printf '%s\\n' "${*%%--command=*}" >> "$CALLS"
-if [ "$4" = describe ]; then echo "${STATE:-READY}"; exit; fi
+if [ "$4" = describe ]; then
+  sleep "${DESCRIBES:-0}"
+  echo "${STATE:-READY}"
+  exit
+fi
 [ "$*" != "${*/--worker=all/}" ] || exit 99
 command=${!#}
 for worker in 0 1; do
@@ -37,7 +41,9 @@ def started(folder: pathlib.Path, program: str, **variables: str) -> Iterator[su
     edits = {
         "~/mobilenet_v2 && source .venv/bin/activate": "~",
         "/dev/shm/train.pid": "'$HOME/train.pid'",
-        "python train.py --config=configs/imagenet.py --workdir=/shared/runs/imagenet": "python ../program.py",
+        "/dev/shm/train.status": "'$HOME/train.status'",
+        "python train.py --config=configs/imagenet.py --config.data.data_dir=/shared/datasets \\\n"
+        "  --workdir=/shared/runs/imagenet": "python ../program.py",
         "DEATHS_ALLOWED=3": "DEATHS_ALLOWED=1",
     }
     text = SCRIPT.read_text()
@@ -73,7 +79,48 @@ def test_what_starting_again_would_not_mend_ends_the_script(status: int, tmp_pat
         _, error = script.communicate(timeout=20)
         assert (script.returncode, error) == (status, "")
         expected = ["compute", "tpus", "tpu-vm", "ssh", "my-tpu", "--zone=us-central2-b", "--worker=all"]
-        assert ssh_calls(tmp_path) == [expected]
+        assert ssh_calls(tmp_path)[0] == expected
+        assert len(ssh_calls(tmp_path)) == 1 + bool(status), "started once, and asked for their statuses"
+
+
+@pytest.mark.parametrize("ends, status", [("sys.exit(2)", 2), ("os.kill(os.getpid(), signal.SIGTERM)", 0)])
+@pytest.mark.parametrize("worker", "01")
+def test_why_one_ended_is_what_counts_where_another_dies_of_it(
+    ends: str, status: int, worker: str, tmp_path: pathlib.Path
+) -> None:
+    program = f"""
+if os.path.exists("started"):
+    sys.exit(0)
+open("started", "w").close()
+if worker == "{worker}":
+    {ends}
+os.abort()
+"""
+    with started(tmp_path, program) as script:
+        _, error = script.communicate(timeout=20)
+        assert script.returncode == status, error
+        assert "deaths: 1" not in error
+
+
+@pytest.mark.parametrize("workers_too", [False, True])
+def test_told_to_stop_while_it_looks_for_the_tpu_it_starts_nothing(workers_too: bool, tmp_path: pathlib.Path) -> None:
+    with started(tmp_path, "", DESCRIBES="1") as script:
+        wait_for(tmp_path / "calls")
+        if workers_too:
+            os.killpg(script.pid, signal.SIGTERM)
+        else:
+            script.send_signal(signal.SIGTERM)
+        _, error = script.communicate(timeout=20)
+        assert (script.returncode, error) == (75, "")
+        assert ssh_calls(tmp_path) == []
+        assert not (tmp_path / "0").exists()
+
+
+def wait_for(*paths: pathlib.Path) -> None:
+    deadline = time.monotonic() + 20
+    while not all(path.exists() for path in paths):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_preemptions_do_not_count_and_all_start_again(tmp_path: pathlib.Path) -> None:
@@ -86,7 +133,7 @@ with open("attempts", "a+") as file:
     with started(tmp_path, program) as script:
         script.communicate(timeout=20)
         assert script.returncode == 0
-        assert len(ssh_calls(tmp_path)) == 4
+        assert len(ssh_calls(tmp_path)) == 4 + 3
 
 
 def test_deaths_are_bounded(tmp_path: pathlib.Path) -> None:
@@ -94,24 +141,35 @@ def test_deaths_are_bounded(tmp_path: pathlib.Path) -> None:
         _, error = script.communicate(timeout=20)
         assert script.returncode == 76
         assert "died with status 76, 2 times in all; 1 are allowed" in error
-        assert len(ssh_calls(tmp_path)) == 2
+        assert len(ssh_calls(tmp_path)) == 2 * 2
 
 
-def test_told_to_stop_it_tells_the_workers_and_ends_with_75(tmp_path: pathlib.Path) -> None:
+def told_workers(folder: pathlib.Path, group: bool) -> tuple[int, list[list[str]]]:
+    """Status and calls of a script that is told to stop when its workers are under way."""
     program = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
 open("started", "w").close()
 time.sleep(60)
 """
-    with started(tmp_path, program) as script:
-        deadline = time.monotonic() + 20
-        while not all((tmp_path / worker / "started").exists() for worker in "01"):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        script.send_signal(signal.SIGTERM)
+    with started(folder, program) as script:
+        wait_for(*(folder / worker / "started" for worker in "01"))
+        if group:
+            os.killpg(script.pid, signal.SIGTERM)
+        else:
+            script.send_signal(signal.SIGTERM)
         script.communicate(timeout=20)
-        assert script.returncode == 75
-        assert len(ssh_calls(tmp_path)) == 2
+        return script.returncode, ssh_calls(folder)
+
+
+def test_told_to_stop_it_tells_the_workers_and_ends_with_75(tmp_path: pathlib.Path) -> None:
+    status, calls = told_workers(tmp_path, group=False)
+    assert (status, len(calls)) == (75, 3)
+    assert not any((tmp_path / worker / "train.pid").exists() for worker in "01")
+
+
+def test_told_together_with_what_it_started_it_tells_the_workers_all_the_same(tmp_path: pathlib.Path) -> None:
+    status, calls = told_workers(tmp_path, group=True)
+    assert (status, len(calls)) == (75, 3)
 
 
 def test_a_tpu_that_is_gone_is_one_error(tmp_path: pathlib.Path) -> None:

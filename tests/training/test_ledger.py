@@ -6,6 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from mobilenet_v2.errors import DataError, DivergenceError
+from mobilenet_v2.training import ledger
 from mobilenet_v2.training.ledger import Ledger
 from mobilenet_v2.training.setup import Setup, make_setup
 from mobilenet_v2.training.writers import Writers, read_rows
@@ -35,65 +36,81 @@ def rows(folder: pathlib.Path, event: str) -> list[dict[str, float]]:
 
 
 def test_a_row_holds_means_since_the_last_one(setup: Setup, writers: Writers, tmp_path: pathlib.Path) -> None:
-    ledger = Ledger(setup, writers, {}, 0.0)
+    account = Ledger(setup, writers, {}, 0.0)
     for number, loss in enumerate([32.0, 64.0, 16.0, 16.0], start=1):
-        ledger.enter(number, step(loss=loss, gradient_norm=loss))
-    ledger.settle()
+        account.enter(number, step(loss=loss, gradient_norm=loss))
+    account.settle()
     written = rows(tmp_path, "train")
     assert [row["step"] for row in written] == [2, 4]
     assert [row["loss"] for row in written] == [3.0, 1.0]
     assert [row["accuracy"] for row in written] == [0.25, 0.25]
     assert [row["gradient_norm"] for row in written] == [48.0, 16.0]
-    assert ledger.sums == {}
+    assert account.sums == {}
+
+
+def test_time_spent_aside_is_no_part_of_a_step(
+    setup: Setup, writers: Writers, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(ledger.time, "monotonic", lambda: clock[0])
+    account = Ledger(setup, writers, {}, 0.0)
+    for number in range(1, 5):
+        account.enter(number, step())
+        account.settle()
+        clock[0] += 1.0
+        if number == 3:
+            with account.aside():
+                clock[0] += 60.0
+    assert [(row["step"], row["seconds_per_step"]) for row in rows(tmp_path, "speed")] == [(2, 1.0), (4, 1.0)]
 
 
 def test_a_steps_metrics_are_read_when_the_next_ones_come(
     setup: Setup, writers: Writers, tmp_path: pathlib.Path
 ) -> None:
-    ledger = Ledger(setup, writers, {}, 0.0)
-    ledger.enter(1, step())
-    ledger.enter(2, step())
+    account = Ledger(setup, writers, {}, 0.0)
+    account.enter(1, step())
+    account.enter(2, step())
     assert rows(tmp_path, "train") == []
-    assert ledger.sums["count"] == 16
-    ledger.settle()
+    assert account.sums["count"] == 16
+    account.settle()
     assert len(rows(tmp_path, "train")) == 1
 
 
 def test_sums_that_a_checkpoint_kept_count_in_the_next_row(
     setup: Setup, writers: Writers, tmp_path: pathlib.Path
 ) -> None:
-    ledger = Ledger(setup, writers, {name: float(value) for name, value in step(loss=64.0).items()}, 0.0)
-    ledger.enter(2, step(loss=32.0))
-    ledger.settle()
+    account = Ledger(setup, writers, {name: float(value) for name, value in step(loss=64.0).items()}, 0.0)
+    account.enter(2, step(loss=32.0))
+    account.settle()
     assert [row["loss"] for row in rows(tmp_path, "train")] == [3.0]
 
 
 def test_a_step_that_is_not_finite_ends_the_run_and_is_named(setup: Setup, writers: Writers) -> None:
-    ledger = Ledger(setup, writers, {}, 0.0)
-    ledger.enter(7, step(nonfinite=1.0))
+    account = Ledger(setup, writers, {}, 0.0)
+    account.enter(7, step(nonfinite=1.0))
     with pytest.raises(DivergenceError, match="step 7 is not finite; it was not applied"):
-        ledger.settle()
+        account.settle()
 
 
 def test_too_many_unreadable_images_end_the_run(setup: Setup, writers: Writers) -> None:
     setup.config.data.max_unreadable = 0.01  # of the 200 of an epoch: 2
-    ledger = Ledger(setup, writers, {}, 0.0)
-    ledger.enter(2, step(unreadable=2.0))
-    ledger.settle()
-    ledger.enter(4, step(unreadable=1.0))
+    account = Ledger(setup, writers, {}, 0.0)
+    account.enter(2, step(unreadable=2.0))
+    account.settle()
+    account.enter(4, step(unreadable=1.0))
     with pytest.raises(DataError, match=r"3 training images can't be decoded, must be at most a share of 0\.01"):
-        ledger.settle()
+        account.settle()
 
 
 def test_speed_and_the_wait_for_data_are_rows_of_their_own_from_the_second_row_on(
     setup: Setup, writers: Writers, tmp_path: pathlib.Path
 ) -> None:
-    ledger = Ledger(setup, writers, {}, 0.0)
+    account = Ledger(setup, writers, {}, 0.0)
     for number in range(1, 5):
-        with ledger.waiting():
+        with account.waiting():
             pass
-        ledger.enter(number, step())
-    ledger.settle()
+        account.enter(number, step())
+    account.settle()
     speeds = rows(tmp_path, "speed")
     assert [row["step"] for row in speeds] == [2, 4]
     for row in speeds:

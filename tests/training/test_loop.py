@@ -39,6 +39,13 @@ def test_a_run_leaves_config_environment_metrics_checkpoints_and_result(
     assert events == [*trained, ("validation", 8), ("train", 10), ("train", 12), ("validation", 12)]
 
 
+def test_a_run_says_first_what_it_computes_on(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop.run(tiny_config, str(tmp_path / "run"))
+    assert capsys.readouterr().out.startswith("devices: 1 × cpu, 1 process, mesh data=1\n")
+
+
 @pytest.mark.parametrize("residence", ["host", pytest.param("device", marks=pytest.mark.slow)])
 def test_training_lowers_the_loss(tiny_config: ConfigDict, tmp_path: pathlib.Path, residence: str) -> None:
     tiny_config.data.residence = residence
@@ -157,11 +164,19 @@ def test_saved_with_one_number_of_threads_and_workers_a_run_goes_on_with_another
     assert_bit_equal(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("residence", ["host", "device"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"data.residence": "host"},
+        {"data.residence": "device"},
+        {"train.accumulation_steps": 2, "optimizer.ema_decay": 0.0},
+    ],
+    ids=["host", "device", "micro-batches without averages"],
+)
 def test_interrupted_between_rows_the_sums_go_on(
-    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, residence: str
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
 ) -> None:
-    tiny_config.data.residence = residence
+    tiny_config.update_from_flattened_dict(settings)
     tiny_config.train.update(log_every=3, checkpoint_every=4, evaluate_every=8)
     loop.run(tiny_config, str(tmp_path / "whole"))
 

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import pathlib
@@ -53,7 +52,7 @@ def test_a_file_a_foreign_folder_and_another_config_are_refused(
 def test_a_run_may_go_on_with_other_readers_and_watches(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     start(tmp_path / "run", tiny_config)
     tiny_config.data.update(num_threads=3, num_workers=5, cache="none")
-    tiny_config.parallel.update(agree_every=3, heartbeat_seconds=9, stall_minutes=0.0)
+    tiny_config.parallel.update(agree_every=3, join_seconds=7, heartbeat_seconds=9, stall_minutes=0.0)
     run_directory.check(tmp_path / "run", tiny_config)
 
 
@@ -103,17 +102,3 @@ def test_what_one_run_holds_another_is_refused_until_it_ends(tiny_config: Config
             pass
     with run_directory.hold(tmp_path):
         pass
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-def test_a_full_disk_is_one_line(number: int, tmp_path: pathlib.Path) -> None:
-    with (
-        pytest.raises(WorkdirError, match=r"can't be written .*; its checkpoints are as they were"),
-        run_directory.full_disk_told(tmp_path),
-    ):
-        raise OSError(number, os.strerror(number))
-
-
-def test_an_error_that_is_not_the_disks_passes_through(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConnectionResetError), run_directory.full_disk_told(tmp_path):
-        raise ConnectionResetError(errno.ECONNRESET, "reset")

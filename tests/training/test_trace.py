@@ -32,11 +32,14 @@ def test_the_trace_of_a_run_holds_the_steps_that_were_asked_for(
     assert sum(name == "train" for name in names) == 3
 
 
-def test_a_trace_that_the_end_of_a_run_cuts_is_written(tmp_path: pathlib.Path) -> None:
+def test_a_trace_that_the_end_of_a_run_cuts_is_written_and_told(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with trace.tracing(tmp_path, range(1, 100)) as before_step:
         before_step(1, lambda: None)
         jax.block_until_ready(jax.numpy.ones(3) + 1)
     assert len(list(tmp_path.rglob("*.xplane.pb"))) == 1
+    assert f"trace written to {tmp_path}/plugins/profile" in capsys.readouterr().out
 
 
 def test_a_run_that_goes_on_after_the_first_step_asked_for_traces_the_rest(tmp_path: pathlib.Path) -> None:

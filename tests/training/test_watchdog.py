@@ -1,9 +1,18 @@
+import contextlib
+import dataclasses
+import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from mobilenet_v2.training import loop
+from mobilenet_v2.training.setup import make_setup
 from mobilenet_v2.training.watchdog import EXIT_STATUS, watchdog
 
 HANGS = """
@@ -26,7 +35,7 @@ def test_a_run_that_hangs_says_where_and_ends() -> None:
     ended = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60)
     assert ended.returncode == EXIT_STATUS
     assert ended.stdout == "eight signs of progress\n"
-    assert "error: no step for 0.02 minutes (config.parallel.stall_minutes); ends with status 76" in ended.stderr
+    assert "error: no progress for 0.02 minutes (config.parallel.stall_minutes); ends with status 76" in ended.stderr
     assert "in wait_for_data" in ended.stderr
 
 
@@ -44,3 +53,26 @@ def test_nobody_watches_for_0_minutes() -> None:
 def test_an_error_within_passes_through() -> None:
     with pytest.raises(ZeroDivisionError), watchdog(minutes=1):
         raise ZeroDivisionError
+
+
+def test_an_evaluation_of_many_batches_is_no_standstill(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_config.data.update(validation_split="validation[:200]", test_split="test[:200]")
+    done, signs = [0], []
+
+    @contextlib.contextmanager
+    def recorded(minutes: float) -> Iterator[Callable[[], None]]:
+        yield lambda: signs.append(done[0])
+
+    setup = make_setup(tiny_config)
+
+    def eval_step(*arguments: Any) -> Any:
+        done[0] += 1
+        return setup.eval_step(*arguments)
+
+    monkeypatch.setattr(loop, "watchdog", recorded)
+    monkeypatch.setattr(loop, "make_setup", lambda config: dataclasses.replace(setup, eval_step=eval_step))
+    loop.run(tiny_config, str(tmp_path / "run"))
+    assert done[0] == 2 * 3 * 13, "with averages, validation at steps 8 and 12, and the test"
+    assert max(np.diff([0, *signs, done[0]])) == 1, "batches from one sign of progress to the next"
