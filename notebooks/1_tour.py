@@ -32,10 +32,10 @@ from flax.traverse_util import flatten_dict
 from sklearn.datasets import load_sample_image
 
 import mobilenet_v2 as mnv2
-from mobilenet_v2.ablation.figures import COLOURS, MARKERS, STYLE
+from mobilenet_v2.ablation.figure_style import COLOURS, MARKERS, STYLE
 from mobilenet_v2.models.variants import PREPROCESSING
 
-plt.rcParams.update(STYLE)
+plt.rcParams.update({**STYLE, "axes.axisbelow": True})
 
 # %% [markdown]
 # `create_model` knows the networks that others have published, by name, and `mobilenet_v2` itself, of which every field

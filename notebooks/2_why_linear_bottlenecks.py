@@ -29,10 +29,10 @@ import optax
 from sklearn.datasets import load_digits
 
 import mobilenet_v2 as mnv2
-from mobilenet_v2.ablation.figures import COLOURS, MARKERS, STYLE
+from mobilenet_v2.ablation.figure_style import COLOURS, MARKERS, STYLE
 from mobilenet_v2.training.metrics import cross_entropy
 
-plt.rcParams.update(STYLE)
+plt.rcParams.update({**STYLE, "axes.axisbelow": True})
 
 # %% [markdown]
 # ## The paper's Figure 1

@@ -32,11 +32,11 @@ from matplotlib.axes import Axes
 from sklearn.datasets import load_digits
 
 import mobilenet_v2 as mnv2
-from mobilenet_v2.ablation.figures import COLOURS, STYLE
+from mobilenet_v2.ablation.figure_style import COLOURS, STYLE
 from mobilenet_v2.training.metrics import cross_entropy
 from mobilenet_v2.training.optimizer import effective_ema_decay, update_ema
 
-plt.rcParams.update(STYLE)
+plt.rcParams.update({**STYLE, "axes.axisbelow": True})
 
 # %% [markdown]
 # 1,797 scanned digits of 8×8 pixels, and a network of three small blocks for them.

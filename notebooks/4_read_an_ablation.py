@@ -31,8 +31,9 @@ from scipy import stats
 
 import configs
 from mobilenet_v2.ablation import figures, results, statistics, table
+from mobilenet_v2.ablation.figure_style import COLOURS, STYLE
 
-plt.rcParams.update(figures.STYLE)
+plt.rcParams.update(STYLE)
 
 FOLDER = pathlib.Path(configs.__file__).parents[1] / "results"  # or a folder of yours, as `ablate --workdir` made it
 print("sweeps:", *sorted(path.parent.name for path in FOLDER.glob("*/sweep.json")))
@@ -42,17 +43,17 @@ found = results.read(FOLDER / SWEEP)
 # %% [markdown]
 # ## What was run
 #
-# `sweep.json` says what was varied and from which config; `rows` are the runs that were begun.
+# `sweep.json` says what was varied and from which config; `rows` are the runs that were asked for.
 
 # %%
 sweep = found.sweep
-points = [point for point in found.points if found.accuracies(point["name"])]
 finished = [row for row in found.rows if row.scores]
 seeds = sorted({row.seed for row in finished})
-counts = sorted({len(found.accuracies(point["name"])) for point in points})
+counts = sorted({len(found.accuracies(point["name"])) for point in found.finished})
 seeds_text = f"{counts[0]} … {counts[-1]} runs" if len(counts) > 1 else f"{counts[0]} run{'s' * (counts[0] > 1)}"
 print(f"{sweep['question']}, from {sweep['config']}")
-print(f"{len(finished)} of {len(found.rows)} runs are finished: {len(points)} points, {seeds_text} each, seeds {seeds}")
+print(f"{len(finished)} of {len(found.rows)} runs are finished, seeds {seeds}")
+print(f"{len(found.finished)} of {len(found.points)} points have a finished run, {seeds_text} each")
 print(f"compared: {found.measure_text}")
 
 # %% [markdown]
@@ -83,9 +84,9 @@ for figure, _ in figures.draw(found).values():
 # %%
 done = [json.loads(path.read_text()) for path in (FOLDER / SWEEP).glob("*/seed_*/result.json")]
 scored = min(result["examples"][found.split] for result in done)
-shares = {point["name"]: statistics.mean(found.accuracies(point["name"])).mean for point in points}
+shares = {point["name"]: statistics.mean(found.accuracies(point["name"])).mean for point in found.finished}
 sampling = {name: np.sqrt(share * (1 - share) / scored) for name, share in shares.items()}
-baseline, best = sweep["baseline"], max(shares, key=shares.get)
+baseline, best = sweep["baseline"], max(shares, key=lambda name: shares[name])
 print(f"{found.split} split: {scored} pictures, so that a picture is {1 / scored:.2%}")
 print(f"{baseline}, the baseline: {shares[baseline]:.2%}, standard error by the pictures {sampling[baseline]:.2%}")
 print(f"{best}, the best mean of {len(shares)}: {shares[best]:.2%}")
@@ -112,21 +113,21 @@ def mean_curve(point: str) -> dict[int, float]:
     return {step: float(np.mean([curve[step] for curve in curves])) for step in common}
 
 
-curves = {point["name"]: mean_curve(point["name"]) for point in points}
+curves = {point["name"]: mean_curve(point["name"]) for point in found.finished}
 steps = sorted(set.intersection(*map(set, curves.values())))
 last = [curve[steps[-1]] for curve in curves.values()]
 order = [stats.spearmanr([curve[step] for curve in curves.values()], last).statistic for step in steps]
 middle = min(steps, key=lambda step: abs(step - steps[-1] / 2))
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-left.plot(steps, order, marker="o", color=figures.COLOURS[0])
+left.plot(steps, order, marker="o", color=COLOURS[0])
 left.axvline(middle, color="0.4", linestyle="--", linewidth=1)
 left.set_ylim(min(0.0, *order) - 0.05, 1.05)
 left.set_xlabel("step")
 left.set_ylabel("rank correlation with the last step")
 left.set_title(f"order of {len(curves)} points, {seeds_text} each")
 for index, (name, curve) in enumerate(curves.items()):
-    right.plot(100 * curve[middle], 100 * curve[steps[-1]], marker="o", color=figures.COLOURS[1])
+    right.plot(100 * curve[middle], 100 * curve[steps[-1]], marker="o", color=COLOURS[1])
     right.annotate(
         name,
         (100 * curve[middle], 100 * curve[steps[-1]]),
