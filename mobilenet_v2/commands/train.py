@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from mobilenet_v2 import command_line
 from mobilenet_v2.config import validate
-from mobilenet_v2.training import loop, processes, trace
+from mobilenet_v2.training import cluster, loop, processes, trace
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> None:
         switches=["distributed"],
     )
     validate(flags.config)
-    place = processes.find_place(flags.coordinator, flags.num_processes, flags.process_id, flags.distributed)
+    place = cluster.find_place(flags.coordinator, flags.num_processes, flags.process_id, flags.distributed)
     profile_steps = trace.parse_steps(flags.profile_steps)
-    with processes.joined(place, flags.config.parallel.heartbeat_seconds):
+    with processes.joined(place, flags.config.parallel):
         loop.run(flags.config, flags.workdir, profile_steps)

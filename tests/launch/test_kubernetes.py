@@ -8,7 +8,7 @@ import pytest
 import yaml
 from kubeflow_trainer_api import models
 
-from mobilenet_v2.training.processes import Place, find_place
+from mobilenet_v2.training.cluster import Place, find_place
 from tests.run_processes import REPOSITORY
 
 
