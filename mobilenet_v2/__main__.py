@@ -13,6 +13,7 @@ COMMANDS = {
     "summary": "parameters, multiply-adds and memory of a config's network, per block",
     "evaluate": "accuracy of a run's newest checkpoint",
     "predict": "what pictures show, by trained weights",
+    "demo": "a page in the browser that shows what a network makes of a picture",
     "prepare": "a config's data set, made ready for training, and what it holds",
     "inspect_data": "a sheet of training pictures as the network sees them, and the classes' counts",
     "import_weights": "published weights of another code base as a file of ours, or of ours under its names",

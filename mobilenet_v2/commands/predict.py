@@ -2,9 +2,9 @@
 
 predict cat.jpg photographs/ --weights=timm/mobilenetv2_100.ra_in1k takes files, folders, which are searched through,
 and - for a list on the standard input, a name a line. --weights is a file, a TensorFlow checkpoint's prefix, the folder
-of a run, or OWNER/NAME on the HuggingFace hub; images are made ready as they were in training. --top=N shows so many
-classes (5); --json prints a line of JSON for each picture. One that can't be read is told and left out, and the exit
-status is 1.
+of a run, or OWNER/NAME on the HuggingFace hub; images are made ready as they were in training. --replica says which of
+a run's replicas, from 0 on. --top=N shows so many classes (5); --json prints a line of JSON for each picture. One that
+can't be read is told and left out, and the exit status is 1.
 """
 
 import json
@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mobilenet_v2 import command_line
+from mobilenet_v2.commands.flagged_weights import load_classifier
 from mobilenet_v2.data.picture_layout import is_picture
 from mobilenet_v2.errors import ConfigError, DataError, UnreadableError
 from mobilenet_v2.serving.prediction import BATCH, Prediction, predict_prepared, prepare, preprocessing_of
-from mobilenet_v2.serving.pretrained import load_pretrained
 
 _MOST = 1000  # classes shown
 
@@ -33,19 +33,14 @@ def main(argv: Sequence[str]) -> None:
         argv,
         __doc__ or "",
         required=["weights"],
-        optional=["top", "image_size", "revision"],
+        optional=["top", "image_size", "replica", "revision"],
         switches=["offline", "json"],
         words=words,
     )
     top = command_line.integer("top", flags.top, _MOST) or 5
-    image_size = command_line.integer("image_size", flags.image_size, command_line.MOST_PIXELS)
     if not words:
         raise ConfigError("no picture is named; must be files, folders, or - for a list on the standard input")
-    model, variables = load_pretrained(
-        flags.weights, image_size=image_size, revision=flags.revision, offline=flags.offline, report=_to_stderr
-    )
-    if not model.num_classes:
-        raise ConfigError(f"--weights is {flags.weights!r}, whose network has no classifier, must have one")
+    model, variables = load_classifier(flags, _to_stderr)
     preprocessing_of(model)
     unreadable = 0
     for names, pixels, failed in _batches(model, _pictures(words)):

@@ -65,7 +65,10 @@ def decode(
     else:
         image = _decode_other(encoded, channels, background)
     if image is None:
-        raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
+        raise ValueError(
+            f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}: it is damaged, or ends "
+            "early"
+        )
     if exif_orientation != encoded.startswith(_TIFF):  # OpenCV turns these by itself
         orientation = _orientation(encoded)
         orientation = orientation if exif_orientation else _BACK.get(orientation, orientation)

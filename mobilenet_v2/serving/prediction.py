@@ -53,12 +53,14 @@ def predict(
 
 def predict_prepared(model: Any, variables: Any, pixels: Sequence[np.ndarray], top: int = 5) -> list[list[Prediction]]:
     """As `predict`, of at most 32 images that `prepare` has made ready."""
+    return [likeliest(model, row, top) for row in np.asarray(jax.nn.softmax(_run(model, variables, pixels, "logits")))]
+
+
+def likeliest(model: Any, probabilities_K: np.ndarray, top: int) -> list[Prediction]:
+    """The `top` likeliest classes, with the names that the network's weights have for them."""
     names = model.provenance.class_names if model.provenance else ()
-    found = []
-    for row in np.asarray(jax.nn.softmax(_run(model, variables, pixels, "logits"))):
-        best = np.argsort(-row, kind="stable")[:top]
-        found.append([Prediction(int(k), _name(names, int(k)), float(row[k])) for k in best])
-    return found
+    best = np.argsort(-probabilities_K, kind="stable")[:top]
+    return [Prediction(int(k), _name(names, int(k)), float(probabilities_K[k])) for k in best]
 
 
 def features(
@@ -126,12 +128,16 @@ def _run(model: Any, variables: Any, pixels: Sequence[np.ndarray], endpoint: str
     return np.asarray(run(variables, batch_BxHxWxC))[: len(pixels)]
 
 
+def normalise(image_BxHxWxC: jax.Array, mean: tuple[float, ...], std: tuple[float, ...]) -> jax.Array:
+    """A network's input, float32, of pixels in 0 … 255."""
+    return (image_BxHxWxC.astype(jnp.float32) / 255 - jnp.asarray(mean)) / jnp.asarray(std)
+
+
 @functools.cache
 def _compiled(model: Any, endpoint: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
     @jax.jit
     def run(variables: Any, image_BxHxWxC: jax.Array) -> jax.Array:
-        x = (image_BxHxWxC.astype(jnp.float32) / 255 - jnp.asarray(mean)) / jnp.asarray(std)
-        return model.endpoints(variables, x, [endpoint])[endpoint]
+        return model.endpoints(variables, normalise(image_BxHxWxC, mean, std), [endpoint])[endpoint]
 
     return run
 

@@ -45,6 +45,7 @@ def load_pretrained(
     image_size: int | None = None,
     revision: str | None = None,
     offline: bool = False,
+    replica: int | None = None,
     seed: int = 0,
     report: Callable[[str], None] = print,
 ) -> tuple[nn.Module, Variables]:
@@ -59,13 +60,14 @@ def load_pretrained(
       num_classes: of the classifier, see `weights.load.load_pretrained`; 0 leaves it out.
       image_size: pixels, where the weights were made for another size than their source's usual one.
       revision, offline: of the hub.
+      replica: which one, from 0 on, of a run that has several.
       seed: of a new classifier.
       report: gets what was found, line by line.
 
     Raises:
       UserError: one line: what was expected, what was found.
     """
-    imported = import_weights(os.fspath(name), revision=revision, offline=offline, report=report)
+    imported = import_weights(os.fspath(name), revision=revision, offline=offline, replica=replica, report=report)
     found = with_classes(str(name), imported, num_classes, seed=seed, report=report)
     kept = found.model.num_classes == imported.model.num_classes
     provenance = Provenance(

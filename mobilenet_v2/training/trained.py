@@ -123,8 +123,8 @@ def _check_replica(folder: pathlib.Path, replicas: int, seed: int, replica: int 
     if replicas > 1 and replica is None:
         raise WeightsError(
             f"run {str(folder)!r} holds {replicas} replicas, seeds {seed} … {seed + replicas - 1}, of which one must "
-            f"be named: import_weights and evaluate --weights take --replica=0 … {replicas - 1}, and a run may start "
-            "from the file that import_weights writes"
+            f"be named: import_weights, predict, demo and evaluate --weights take --replica=0 … {replicas - 1}, and a "
+            "run may start from the file that import_weights writes"
         )
     if replica is not None and replica >= replicas:
         raise WeightsError(f"--replica is {replica}, must be 0 … {replicas - 1} for run {str(folder)!r}")
