@@ -7,8 +7,8 @@ Under Slurm, Open MPI, Kubernetes and on TPU pods each task of a job runs the sa
 `--distributed` asks for that where it does not show. By hand: `--coordinator=HOST:PORT --num_processes=N
 --process_id=I`. They wait `config.parallel.join_seconds` for each other.
 
-`--profile_steps=10:14` writes a trace of these steps below WORKDIR/tensorboard/plugins/profile: `pip install xprof`, then
-`xprof --logdir=WORKDIR/tensorboard`; the file in it that ends in trace.json.gz opens in https://ui.perfetto.dev, too.
+`--profile_steps=10:14` writes a trace of these steps below WORKDIR/tensorboard/plugins/profile: `pip install xprof`,
+then `xprof --logdir=WORKDIR/tensorboard`; the file in it that ends in trace.json.gz opens in https://ui.perfetto.dev.
 """
 
 from collections.abc import Sequence
