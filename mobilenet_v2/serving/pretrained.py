@@ -13,8 +13,6 @@ from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.variants import Preprocessing, Provenance, build_variant
 from mobilenet_v2.serving.class_names import published_classes
-from mobilenet_v2.training.run_directory import read_class_names
-from mobilenet_v2.training.trained import import_weights, is_run
 from mobilenet_v2.weights.load import Variables, with_classes
 from mobilenet_v2.weights.preprocessing import at_size
 from mobilenet_v2.weights.sources import BY_NAME
@@ -67,6 +65,8 @@ def load_pretrained(
     Raises:
       UserError: one line: what was expected, what was found.
     """
+    from mobilenet_v2.training.trained import import_weights  # which has Orbax: half of what importing all takes
+
     imported = import_weights(os.fspath(name), revision=revision, offline=offline, replica=replica, report=report)
     found = with_classes(str(name), imported, num_classes, seed=seed, report=report)
     kept = found.model.num_classes == imported.model.num_classes
@@ -85,6 +85,9 @@ def _at_size(name: str, preprocessing: Preprocessing | None, size: int | None) -
 
 
 def _class_names(name: str, source: str, num_classes: int) -> tuple[str, ...]:
+    from mobilenet_v2.training.run_directory import read_class_names
+    from mobilenet_v2.training.trained import is_run
+
     if is_run(name):
         return read_class_names(name)
     return published_classes(num_classes) if source in BY_NAME else ()
