@@ -91,6 +91,7 @@ def parse(
     if {"--help", "-h", "-help"} & set(argv[1:]):
         print(f"{description}\n\nflags: {_usage(required, switches, optional)}")
         raise SystemExit(0)
+    argv = config_first(argv)
     path = _config_path(argv) if "config" in required else None
     if path and not pathlib.Path(path.split(":", 1)[0]).is_file():
         raise ConfigError(f"--config is {path!r}, must be a Python file that exists and defines get_config()")
@@ -123,6 +124,26 @@ def integer(name: str, text: str | None, most: int, least: int = 1) -> int | Non
     if not text.isdecimal() or not least <= int(text) <= most:
         raise ConfigError(f"--{name} is {text!r}, must be an integer in {least} … {most}")
     return int(text)
+
+
+def config_first(argv: Sequence[str]) -> list[str]:
+    """The arguments with `--config` before its overrides, as absl must have them, and as a person need not know.
+
+    Raises:
+      ConfigError: if it is given more than once.
+    """
+    first, others, rest = [], [], list(argv[1:])
+    while rest and rest[0] != "--":
+        word = rest.pop(0)
+        if word.partition("=")[0] not in ("--config", "-config"):
+            others.append(word)
+            continue
+        if first:
+            file = first[-1].rpartition("=")[2]
+            raise ConfigError(f"--config is given twice, as {file!r} and again; must be once")
+        first += [word] if "=" in word else [word, *rest[:1]]
+        rest = rest if "=" in word else rest[1:]
+    return [*argv[:1], *first, *others, *rest]
 
 
 def _define(

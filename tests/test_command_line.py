@@ -58,10 +58,6 @@ WRONG_COMMANDS = {
     "nothing": ([], ["is missing", "--config=…", "--workdir=…"]),
     "config that does not exist": (["--config={tmp}/none.py", "--workdir={tmp}/run"], ["--config", "none.py"]),
     "folder as config": (["--config={tmp}", "--workdir={tmp}/run"], ["--config", "{tmp}"]),
-    "override before the config": (
-        ["--config.train.batch_size=4", CONFIG, "--workdir={tmp}/run"],
-        ["--config.train.batch_size=4", "--config"],
-    ),
     "misspelt field, config apart": (
         ["--config", CONFIG.removeprefix("--config="), "--config.train.bach_size=4", "--workdir={tmp}/run"],
         ["'train.bach_size'", "did you mean 'train.batch_size'"],

@@ -72,6 +72,7 @@ def run_all(
 def _start(run: Run, base: Sequence[str], slot: int, jobs: int) -> subprocess.Popen[bytes]:
     """A process in a session of its own: a terminal would send it the Ctrl-C that is passed on to it as well."""
     run.folder.parent.mkdir(parents=True, exist_ok=True)
+    run.error.unlink(missing_ok=True)  # of an earlier start
     environment = dict(os.environ)
     if visible := environment.get("CUDA_VISIBLE_DEVICES"):
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(_share(visible.split(","), slot, jobs))

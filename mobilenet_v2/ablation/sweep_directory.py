@@ -14,6 +14,8 @@ from mobilenet_v2.errors import WorkdirError
 from mobilenet_v2.training import disk, run_directory
 
 FILE = "sweep.json"
+_OF_SWEEP = ("question", "x_label", "baseline", "base", "points")
+_OF_POINT = ("name", "group", "x", "overrides", "parameters", "multiply_adds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +68,14 @@ def read(workdir: pathlib.Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text())
-        found["points"], found["base"], found["seeds"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        missing = [name for name in _OF_SWEEP if name not in found]
+        for point in found["points"]:
+            point.setdefault("seeds", found.get("seeds", []))  # those of before were asked for all points at once
+            missing += [name for name in _OF_POINT if name not in point]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise WorkdirError(f"{str(path)!r} is damaged: {error}") from error
+    if missing:
+        raise WorkdirError(f"{str(path)!r} is damaged: it has no {missing[0]!r}")
     return found
 
 
@@ -119,27 +126,34 @@ def write(
     config: ConfigDict,
     sweep: Sweep,
     planned: Sequence[Planned],
+    chosen: Sequence[Planned],
     seeds: Sequence[int],
     before: dict[str, Any] | None,
 ) -> None:
-    """Writes `sweep.json`; points and seeds that are no longer asked for stay, for their runs do."""
-    now = {one.point.name for one in planned}
+    """Writes `sweep.json`; points and seeds that are no longer asked for stay, for their runs do.
+
+    Args:
+      planned: every point of the sweep.
+      chosen: those that `seeds` are asked of.
+    """
+    old = {point["name"]: point for point in (before or {}).get("points", [])}
+    asked = {one.point.name: seeds for one in chosen}
     points = [
         {
             **dataclasses.asdict(one.point),
             "overrides": dict(one.point.overrides),
             "parameters": one.parameters,
             "multiply_adds": one.multiply_adds,
+            "seeds": sorted({*asked.get(one.point.name, ()), *old.get(one.point.name, {}).get("seeds", ())}),
         }
         for one in planned
     ]
-    kept = [point for point in (before or {}).get("points", []) if point["name"] not in now]
+    kept = [point for name, point in old.items() if name not in {one.point.name for one in planned}]
     text = {
         "config": path,
         "question": sweep.question,
         "x_label": sweep.x_label,
         "baseline": sweep.baseline,
-        "seeds": sorted({*seeds, *(before or {}).get("seeds", [])}),
         "points": points + kept,
         "base": config.to_dict(),
     }

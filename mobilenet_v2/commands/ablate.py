@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     keep = _choice("keep", flags.keep, _KEEP)
     jobs = command_line.integer("jobs", flags.jobs, _MOST) or 1
     slurm_options = slurm.options(flags.slurm, launcher == "slurm")
-    base = command.base_flags(argv)
+    base = command.base_flags(command_line.config_first(argv))
     runs, dataset, write = _plan(flags, base)
     left = [run for run in runs if run.result is None]
     listing.print_points(runs, Console(stderr=True, width=160) if launcher == "commands" else None)
@@ -101,7 +101,7 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
 
     def write() -> None:
         every = [seed + replica for seed in seeds for replica in range(config.replicas)]
-        sweep_directory.write(workdir, path, config, swept, planned, every, found)
+        sweep_directory.write(workdir, path, config, swept, planned, chosen, every, found)
 
     return runs, next(iter(datasets.values())), write
 

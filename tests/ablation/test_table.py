@@ -17,12 +17,16 @@ def found(tmp_path: pathlib.Path) -> results.Results:
 
 def cells(found: results.Results, point: str) -> dict[str, str]:
     (row,) = [row for row in table.table_rows(found) if row[0] == point]
-    return dict(zip(table.HEADERS, row, strict=True))
+    return dict(zip(table.headers(found), row, strict=True))
+
+
+def csv_rows(found: results.Results) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table.csv_text(found))))
 
 
 def test_a_csv_row_has_what_was_varied_and_what_came_of_it(found: results.Results) -> None:
-    rows = list(csv.DictReader(io.StringIO(table.csv_text(found))))
-    assert len(rows) == 10
+    rows = csv_rows(found)
+    assert sum(row["status"] == "finished" for row in rows) == 10
     (row,) = [row for row in rows if (row["point"], row["seed"]) == ("t3", "1")]
     assert row["group"] == "equal width"
     assert row["model.expansion_factor"] == row["x"] == "3"
@@ -37,31 +41,86 @@ def test_a_csv_row_has_what_was_varied_and_what_came_of_it(found: results.Result
 def test_a_field_that_a_point_leaves_alone_has_the_base_configs_value(tmp_path: pathlib.Path) -> None:
     points = [sweeps.point("t6"), sweeps.point("w1", **{"model.width_multiplier": 1.0})]
     sweeps.write(tmp_path, points, {"t6": [0.5], "w1": [0.5]})
-    rows = list(csv.DictReader(io.StringIO(table.csv_text(results.read(tmp_path)))))
+    rows = [row for row in csv_rows(results.read(tmp_path)) if row["status"] == "finished"]
     assert [row["model.width_multiplier"] for row in rows] == ["0.25", "1.0"]
+
+
+def test_losses_stand_beside_accuracies(found: results.Results) -> None:
+    (row,) = [row for row in csv_rows(found) if (row["point"], row["seed"]) == ("t3", "1")]
+    losses = [row[f"{split}_{name}"] for split in ("validation", "test") for name in ("loss", "ema_loss")]
+    assert losses == ["1.0", "0.98", "1.0", "0.98"]
+    assert cells(found, "t6")["validation loss, nats"] == "0.780 ± 0.012"
 
 
 def test_the_baseline_comes_first_and_the_others_are_compared_with_it(found: results.Results) -> None:
     assert table.table_rows(found)[0][0] == "t6"
-    assert cells(found, "t6")["difference"] == "baseline"
-    assert cells(found, "t6")["accuracy, %"] == "61.00 ± 0.58"
-    assert cells(found, "t3")["difference"] == "-11.00"
+    assert cells(found, "t6")["difference, points"] == "baseline"
+    assert cells(found, "t6")["test accuracy, %"] == "61.00 ± 0.58"
+    assert cells(found, "t3")["difference, points"] == "-11.00"
     assert cells(found, "t3")["differs"] == "yes"
     assert cells(found, "t1")["differs"] == "not shown"
-    assert cells(found, "t2")["differs"] == "needs two seeds of both"
 
 
-def test_few_seeds_and_missing_runs_are_named(found: results.Results, tmp_path: pathlib.Path) -> None:
+def test_a_point_of_few_seeds_says_so_and_does_not_differ(found: results.Results, tmp_path: pathlib.Path) -> None:
+    assert cells(found, "t2")["seeds"] == "1 of 3"
+    assert cells(found, "t2")["remarks"] == "fewer than 3 seeds, 2 not begun"
+    assert cells(found, "t2")["differs"] == "too few seeds"
+    sweeps.run(tmp_path / "t2" / "seed_1", 0.31)
+    two = cells(results.read(tmp_path), "t2")
+    assert two["difference, points"] == "-30.50"
+    assert two["differs"] == "too few seeds"
+
+
+def test_what_must_be_known_stands_below_the_table(found: results.Results) -> None:
     text = table.markdown(found)
     assert "**Fewer than 3 seeds**: t2." in text
     assert "test accuracy of averaged weights after the last step, never the best one" in text
-    assert "of 2 such comparisons 0.1 would seem to by chance alone" in text
+    assert "The test split is scored once a run, after its last step; nothing is chosen by it." in text
+    assert "bootstrap's hold the true difference in 80, 88 and 92 of 100 cases" in text
+    assert "Only if both exclude 0 does a point differ" in text
+    assert "Of 2 such comparisons 0.1 would seem to differ by chance alone" in text
+    assert "10 finished runs, 0.1 hours of training, on cpu." in text
+
+
+def test_a_point_that_nothing_was_begun_of_is_a_row(found: results.Results) -> None:
+    row = cells(found, "t10")
+    assert (row["seeds"], row["test accuracy, %"], row["remarks"]) == ("0 of 3", "—", "not begun")
+    assert "**Not begun**: t3-equal-cost, t10, " not in table.markdown(found)
+    assert "**Not begun**: t1-equal-cost, t2-equal-cost, t3-equal-cost, t10, t10-equal-cost." in table.markdown(found)
+    rows = [row for row in csv_rows(found) if row["point"] == "t10"]
+    assert [(row["seed"], row["status"], row["test_accuracy"]) for row in rows] == [
+        (seed, "not begun", "") for seed in "012"
+    ]
+
+
+def test_a_run_that_diverged_is_told_and_not_counted(tmp_path: pathlib.Path) -> None:
+    sweeps.write(tmp_path, sweeps.expansion_points(), RUNS)
+    sweeps.replicas(tmp_path / "t10" / "seed_0", [0.7, None, 0.72])
+    found = results.read(tmp_path)
+    row = cells(found, "t10")
+    assert (row["seeds"], row["test accuracy, %"]) == ("2 of 3", "71.00 ± 1.00")
+    assert row["remarks"] == "fewer than 3 seeds, 1 diverged"
+    text = table.markdown(found)
+    assert "**Diverged and not counted**: t10 seed 1 (loss, gradient or outputs not finite at step 150)." in text
+    assert "flatter a point of which some did" in text
+    (row,) = [row for row in csv_rows(found) if (row["point"], row["seed"]) == ("t10", "1")]
+    assert (row["status"], row["test_accuracy"]) == ("diverged", "")
+    assert row["reason"] == "loss, gradient or outputs not finite at step 150"
+
+
+def test_a_run_that_failed_is_told_with_its_reason(tmp_path: pathlib.Path) -> None:
+    sweeps.write(tmp_path, sweeps.expansion_points(), RUNS)
     sweeps.run(tmp_path / "t10" / "seed_0", 0.4, result=False)
-    text = table.markdown(results.read(tmp_path))
-    assert "Unfinished and not counted: t10 seed 0." in text
-    assert "no finished run" in text
+    for seed in (1, 2):
+        (tmp_path / "t10" / f"seed_{seed}.error").write_text("ended with status 2\nerror: no such file; try again\n")
+    found = results.read(tmp_path)
+    assert cells(found, "t10")["remarks"] == "fewer than 3 seeds, 2 failed, 1 unfinished"
+    text = table.markdown(found)
+    assert "**Failed and not counted**: t10 seed 1, t10 seed 2 (no such file)." in text
+    assert "**Unfinished and not counted**: t10 seed 0 (stopped or still running, last scored at step 300)." in text
 
 
 def test_without_a_test_split_the_table_says_so(tmp_path: pathlib.Path) -> None:
     found = results.read(sweeps.write(tmp_path, sweeps.expansion_points(), RUNS, test_split=False))
     assert "There is no test split" in table.markdown(found)
+    assert cells(found, "t6")["validation accuracy, %"] == "61.00 ± 0.58"

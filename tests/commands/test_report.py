@@ -38,11 +38,6 @@ def test_the_same_runs_make_the_same_bytes(workdir: pathlib.Path) -> None:
     assert [name for name in names if (workdir / name).read_bytes() != before[name]] == []
 
 
-def test_every_figure_says_how_many_seeds_it_shows(workdir: pathlib.Path) -> None:
-    for figure, _ in figures.draw(results.read(workdir)).values():
-        assert "3 seeds a point" in figure.get_suptitle()
-
-
 def test_points_without_an_order_are_a_row_each(tmp_path: pathlib.Path) -> None:
     points = [sweeps.point("paper"), sweeps.point("no-shortcut")]
     found = results.read(sweeps.write(tmp_path, points, {"paper": [0.5], "no-shortcut": [0.4]}, baseline="paper"))
