@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -63,6 +64,8 @@ def test_a_command_names_what_exists(document: str, words: list[str]) -> None:
     elif words[0] == "pip":
         extras = re.findall(r"jax\[(\w+)\]", " ".join(words))
         assert set(extras) <= set(importlib.metadata.metadata("jax").get_all("Provides-Extra") or [])
+        ours = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
+        assert set(re.findall(r"\.\[(\w+)\]", " ".join(words))) <= set(ours["optional-dependencies"])
     else:
         assert words[0] in ("python", "source", "npm", "sbatch", "kubectl", "launch/tpu_vm.sh")
 
