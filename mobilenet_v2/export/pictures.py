@@ -9,7 +9,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mobilenet_v2.data.picture_layout import is_picture
-from mobilenet_v2.data.sources import open_configured
 from mobilenet_v2.errors import DataError
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.serving.prediction import prepare
@@ -60,6 +59,8 @@ def of_split(config: ConfigDict, split: str, preprocessing: Preprocessing, most:
     Raises:
       DataError: if the data set can't be opened, or none of these can be decoded.
     """
+    from mobilenet_v2.data.sources import open_configured  # data sets are of the extra "train"
+
     source = open_configured(config.data).split(split)
     pixels, labels = [], []
     for record in (source[index] for index in _spread(len(source), most)):

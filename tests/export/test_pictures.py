@@ -6,6 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from mobilenet_v2.data.sources import open_configured
 from mobilenet_v2.data.transforms import Preprocess
 from mobilenet_v2.errors import DataError
 from mobilenet_v2.export import pictures
@@ -55,7 +56,7 @@ def test_pictures_of_a_split_are_those_that_a_run_evaluates(tiny_config: ConfigD
     found = pictures.of_split(tiny_config, "validation[:50]", preprocessing, 1000)
     assert found.pixels.shape == (50, 16, 16, 3)
     assert found.labels is not None
-    source = pictures.open_configured(tiny_config.data).split("validation[:50]")
+    source = open_configured(tiny_config.data).split("validation[:50]")
     for index in (0, 31, 49):
         example = Preprocess.of(tiny_config.data).map(source[index])
         np.testing.assert_array_equal(found.pixels[index], example["image"])
