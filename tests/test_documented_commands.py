@@ -60,7 +60,7 @@ def test_a_command_names_what_exists(document: str, words: list[str]) -> None:
     if words[:2] == ["python", "-m"]:
         package, _, module = words[2].partition(".")
         assert (REPOSITORY / package / f"{module or '__main__'}.py").is_file()
-        assert package != "mobilenet_v2" or words[3] in COMMANDS
+        assert package != "mobilenet_v2" or words[3] in (*COMMANDS, "--help")
     elif words[0] == "make":
         assert all(f"\n{target}:" in (REPOSITORY / "Makefile").read_text() for target in words[1:] if "=" not in target)
     elif words[0] == "pip":
