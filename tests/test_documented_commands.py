@@ -36,6 +36,8 @@ NOT_RUN = {
     "kubectl": "tests/launch/test_kubernetes.py checks the file against the schemas",
     "launch/tpu_vm.sh": "tests/launch/test_tpu_vm.py runs it with a stand-in for gcloud",
 }
+# Pages whose Python shows the beginning of something.
+OF_EXCERPTS = ("README.md", "docs/weights.md")
 NAME = "timm/mobilenetv2_100.ra_in1k"
 
 ALL = [(document, words) for document in DOCUMENTS for block in blocks(document) for words in commands(block)]
@@ -58,7 +60,7 @@ def test_a_command_names_what_exists(document: str, words: list[str]) -> None:
     if words[:2] == ["python", "-m"]:
         package, _, module = words[2].partition(".")
         assert (REPOSITORY / package / f"{module or '__main__'}.py").is_file()
-        assert package != "mobilenet_v2" or words[3] in COMMANDS
+        assert package != "mobilenet_v2" or words[3] in (*COMMANDS, "--help")
     elif words[0] == "make":
         assert all(f"\n{target}:" in (REPOSITORY / "Makefile").read_text() for target in words[1:] if "=" not in target)
     elif words[0] == "pip":
@@ -81,7 +83,8 @@ def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
     # The paper's sweep is of nineteen points.
     shutil.copy(REPOSITORY / "tests/ablation/small_sweep.py", folder / "configs/ablations/expansion_factor.py")
     classes = [f"{split}/{name}" for split in ("train", "validation") for name in ("cat", "dog")]
-    pictures.fill(folder / "emoji", [f"{place}/{index}.png" for place in classes for index in range(20)])
+    for name in ("emoji", "pictures"):
+        pictures.fill(folder / name, [f"{place}/{index}.png" for place in classes for index in range(20)])
     (folder / "photographs").mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     for path in (folder / "photographs" / "cat.jpg", folder / "cat.jpg"):
@@ -143,7 +146,7 @@ def test_a_page_can_be_followed_from_top_to_bottom(document: str, checkout: path
             (checkout / block.file).write_text(block.text)
         elif block.language == "diff":
             subprocess.run(["git", "apply", "-"], cwd=checkout, input=block.text, text=True, check=True)
-        elif block.language == "python" and document != "README.md":  # whose examples are excerpts
+        elif block.language == "python" and document not in OF_EXCERPTS:
             assert run(["python", "-c", block.text], checkout, data_dir)[0] == 0
         for words in commands(block):
             line = " ".join(words)
