@@ -28,10 +28,11 @@ def write(path: pathlib.Path, network: Inference, calibration: np.ndarray | None
 
 
 def write_as_is(path: pathlib.Path, model: Any, variables: Any, image_shape: tuple[int, int, int]) -> None:
-    """Writes the network as it evaluates one image on this machine, with the convolutions that suit it."""
+    """Writes the network as it evaluates one image on a CPU, with the convolutions that suit it."""
     whole = model.clone(dtype=jnp.float32)
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    path.write_bytes(export.export(jax.jit(lambda x: whole.apply(variables, x, train=False)))(image).serialize())
+    exported = export.export(jax.jit(lambda x: whole.apply(variables, x, train=False)), platforms=["cpu"])(image)
+    path.write_bytes(exported.serialize())
 
 
 def load(path: pathlib.Path) -> Run:
