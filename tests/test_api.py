@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import mobilenet_v2 as mnv2
+from mobilenet_v2.commands import import_weights
 from mobilenet_v2.errors import DataError, WeightsError
 from mobilenet_v2.models.variants import PREPROCESSING, Preprocessing
 from mobilenet_v2.serving import prediction, pretrained, summary
@@ -150,3 +151,12 @@ def test_a_summary_is_for_the_size_that_the_weights_were_made_for(weights: pathl
     assert mnv2.summarize(model).cost == mnv2.summarize(model, 32).cost != mnv2.summarize(model, 64).cost
     larger, _ = mnv2.load_pretrained(weights, image_size=64, report=small.quiet)
     assert larger.provenance.preprocessing.resize_size == 72
+
+
+def test_a_file_of_ours_that_was_written_of_published_weights_has_their_classes_names(tmp_path: pathlib.Path) -> None:
+    model, path = small.network(num_classes=1000), tmp_path / "timm.safetensors"
+    save_weights(path, model, mnv2.init(model, 32), names="timm", report=small.quiet)
+    output = tmp_path / "ours.safetensors"
+    import_weights.main(["import_weights", f"--weights={path}", f"--output={output}"])
+    found, _ = mnv2.load_pretrained(output, report=small.quiet)
+    assert found.provenance.class_names[0] == "tench, Tinca tinca"

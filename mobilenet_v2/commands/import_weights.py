@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from mobilenet_v2 import command_line
 from mobilenet_v2.commands.flagged_weights import import_flagged
 from mobilenet_v2.models.variants import Preprocessing
+from mobilenet_v2.serving.class_names import class_names_of
 from mobilenet_v2.weights.load import with_classes
 from mobilenet_v2.weights.preprocessing import at_size
 from mobilenet_v2.weights.save import check_output, save_weights
@@ -39,6 +40,7 @@ def main(argv: Sequence[str]) -> None:
         names=names,
         source=flags.weights,
         preprocessing=_resized(found.preprocessing, image_size),
+        class_names=class_names_of(imported) if found.model.num_classes == imported.model.num_classes else (),
         report=lines.append,
     )
     files = [str(path) for path in written]

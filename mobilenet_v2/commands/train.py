@@ -5,14 +5,17 @@ on from its newest checkpoint.
 
 Under Slurm, Open MPI, Kubernetes and on TPU pods each task of a job runs the same command, and they find each other;
 `--distributed` asks for that where it does not show. By hand: `--coordinator=HOST:PORT --num_processes=N
---process_id=I`. `--profile_steps=10:14` writes a trace of these steps for TensorBoard.
+--process_id=I`. They wait `config.parallel.join_seconds` for each other.
+
+`--profile_steps=10:14` writes a trace of these steps below WORKDIR/tensorboard/plugins/profile: `pip install xprof`,
+then `xprof --logdir=WORKDIR/tensorboard`; the file in it that ends in trace.json.gz opens in https://ui.perfetto.dev.
 """
 
 from collections.abc import Sequence
 
 from mobilenet_v2 import command_line
 from mobilenet_v2.config import validate
-from mobilenet_v2.training import loop, processes, trace
+from mobilenet_v2.training import cluster, loop, processes, trace
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
         switches=["distributed"],
     )
     validate(flags.config)
-    place = processes.find_place(flags.coordinator, flags.num_processes, flags.process_id, flags.distributed)
+    place = cluster.find_place(flags.coordinator, flags.num_processes, flags.process_id, flags.distributed)
     profile_steps = trace.parse_steps(flags.profile_steps)
-    with processes.joined(place, flags.config.parallel.heartbeat_seconds):
+    with processes.joined(place, flags.config.parallel):
         loop.run(flags.config, flags.workdir, profile_steps)

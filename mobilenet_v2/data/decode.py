@@ -124,7 +124,7 @@ def _decode_other(encoded: bytes, channels: int, background: Sequence[int]) -> n
     if image.dtype == np.uint16:
         image = (image // 256).astype(np.uint8)
     if image.ndim == 3 and image.shape[2] == 4:
-        image = _composite(image, background)
+        image = composite(image, background[::-1])
     if image.ndim == 2:
         return np.repeat(image[..., None], channels, axis=2)
     if channels == 1:
@@ -146,9 +146,9 @@ def _transparent_grey(encoded: bytes) -> np.ndarray | None:
         return None
 
 
-def _composite(image_HxWx4: np.ndarray, background: Sequence[int]) -> np.ndarray:
-    """Blue, green, red over a background: α · pixel + (1 − α) · background, rounded."""
-    behind = np.array(background[::-1], np.uint16)
+def composite(image_HxWx4: np.ndarray, background: Sequence[int]) -> np.ndarray:
+    """Three colours with α last, uint8, over a background in the same order: α · colour + (1 − α) · that, rounded."""
+    behind = np.array(background, np.uint16)
     alpha = image_HxWx4[..., 3:].astype(np.uint16)
     blended = image_HxWx4[..., :3] * alpha + behind * (255 - alpha)
     return ((blended + 127) // 255).astype(np.uint8)

@@ -26,6 +26,8 @@ class Preprocessing:
       interpolation: "bilinear", "bicubic" and "nearest" are Pillow's, which average where they shrink (nearest does
         not); "bilinear_tf1" is TensorFlow 1's: output pixel i is read at i · in / out, nothing is averaged.
       mean, std: per channel, of pixels in [0, 1]: the input is (x − mean) / std.
+      background, exif_orientation: of `decode`; None where the source does not say, as of the published ones: whoever
+        makes images ready decides.
     """
 
     resize: str
@@ -35,6 +37,8 @@ class Preprocessing:
     crop_size: int = 224
     resize_size: int | None = None
     crop_fraction: float = 1.0
+    background: tuple[int, int, int] | None = None
+    exif_orientation: bool | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -43,10 +47,18 @@ class Preprocessing:
         return cls(crop_size=data["image_size"], **{name: data[name] for name in names})
 
     def data_fields(self) -> dict[str, Any]:
-        """The fields of `config.data` that say so."""
-        stated = dataclasses.asdict(self)
+        """The fields of `config.data` that say so; those that it leaves open are none of them."""
+        stated = self.stated()
         stated["image_size"] = stated.pop("crop_size")
         return stated
+
+    def stated(self) -> dict[str, Any]:
+        """Its fields by name, without those that it leaves open."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in _MAY_BE_OPEN or value is not None}
+
+
+_MAY_BE_OPEN = ("background", "exif_orientation")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,9 @@ In the order of the published networks' logits. The file is of timm's `imagenet_
 import functools
 import importlib.resources
 
+from mobilenet_v2.weights.load import Imported
+from mobilenet_v2.weights.sources import BY_NAME
+
 BACKGROUND = "background"
 
 
@@ -20,3 +23,9 @@ def imagenet_classes() -> tuple[str, ...]:
 def published_classes(num_classes: int) -> tuple[str, ...]:
     """Of a published network's classifier: ImageNet's 1000, or 1001 with the background; else none are known."""
     return {1000: imagenet_classes, 1001: lambda: (BACKGROUND, *imagenet_classes())}.get(num_classes, tuple)()
+
+
+def class_names_of(imported: Imported) -> tuple[str, ...]:
+    """By logit: those beside the weights, or of a published network ImageNet's; none where nobody knows."""
+    published = published_classes(imported.model.num_classes) if imported.source in BY_NAME else ()
+    return imported.class_names or published

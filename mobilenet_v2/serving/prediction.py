@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from mobilenet_v2.data.decode import decode
+from mobilenet_v2.data.decode import composite, decode
 from mobilenet_v2.data.resizing import resize_to_square
 from mobilenet_v2.errors import DataError, WeightsError
 from mobilenet_v2.models.variants import Preprocessing
@@ -81,12 +81,15 @@ def features(
 
 
 def prepare(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
-    """Pixels uint8 [size, size, C] as evaluation sees them; a photograph is turned as its camera noted.
+    """Pixels uint8 [size, size, C] as evaluation sees them.
+
+    Where `preprocessing` does not say otherwise a photograph is turned as its camera noted, and what is transparent is
+    over black. Pixels are taken as they are.
 
     Raises:
       DataError: if it can't be read, or is no image.
     """
-    pixels = _pixels(image, len(preprocessing.mean))
+    pixels = _pixels(image, preprocessing)
     return resize_to_square(
         pixels,
         preprocessing.crop_size,
@@ -142,10 +145,11 @@ def _compiled(model: Any, endpoint: str, mean: tuple[float, ...], std: tuple[flo
     return run
 
 
-def _pixels(image: Photograph, channels: int) -> np.ndarray:
+def _pixels(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
+    channels, background = len(preprocessing.mean), preprocessing.background or (0, 0, 0)
+    upright = preprocessing.exif_orientation is not False
     if isinstance(image, Image.Image):
-        mode = "L" if channels == 1 else "RGB"
-        return np.asarray(image.convert(mode)).reshape(image.height, image.width, channels)
+        return _of_pillow(ImageOps.exif_transpose(image) if upright else image, channels, background)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape:
             raise DataError(
@@ -156,11 +160,19 @@ def _pixels(image: Photograph, channels: int) -> np.ndarray:
     name = "bytes" if isinstance(image, bytes) else os.fspath(image)
     try:
         encoded = image if isinstance(image, bytes) else pathlib.Path(image).read_bytes()
-        return decode(encoded, channels, exif_orientation=True)
+        return decode(encoded, channels, background, upright)
     except OSError as error:
         raise DataError(f"image {name!r} can't be read: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"image {name!r} can't be read: {error}") from error
+
+
+def _of_pillow(image: Image.Image, channels: int, background: Sequence[int]) -> np.ndarray:
+    """Pixels of an image that Pillow has decoded."""
+    if image.has_transparency_data:
+        image = Image.fromarray(composite(np.asarray(image.convert("RGBA")), background))
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _name(names: Sequence[str], label: int) -> str:

@@ -12,12 +12,9 @@ from flax import linen as nn
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.variants import Preprocessing, Provenance, build_variant
-from mobilenet_v2.serving.class_names import published_classes
-from mobilenet_v2.training.run_directory import read_class_names
-from mobilenet_v2.training.trained import import_weights, is_run
+from mobilenet_v2.serving.class_names import class_names_of
 from mobilenet_v2.weights.load import Variables, with_classes
 from mobilenet_v2.weights.preprocessing import at_size
-from mobilenet_v2.weights.sources import BY_NAME
 
 
 def create_model(name: str = "mobilenet_v2", **fields: Any) -> nn.Module:
@@ -67,13 +64,15 @@ def load_pretrained(
     Raises:
       UserError: one line: what was expected, what was found.
     """
+    from mobilenet_v2.training.trained import import_weights  # which has Orbax: half of what importing all takes
+
     imported = import_weights(os.fspath(name), revision=revision, offline=offline, replica=replica, report=report)
     found = with_classes(str(name), imported, num_classes, seed=seed, report=report)
     kept = found.model.num_classes == imported.model.num_classes
     provenance = Provenance(
         imported.source,
         _at_size(str(name), imported.preprocessing, image_size),
-        _class_names(str(name), imported.source, found.model.num_classes) if kept else (),
+        class_names_of(imported) if kept else (),
     )
     return found.model.clone(provenance=provenance), found.variables
 
@@ -82,12 +81,6 @@ def _at_size(name: str, preprocessing: Preprocessing | None, size: int | None) -
     if size is not None and preprocessing is None:
         raise WeightsError(f"weights {name!r} do not say how images are made ready, so image_size must be None")
     return preprocessing if size is None or preprocessing is None else at_size(preprocessing, size)
-
-
-def _class_names(name: str, source: str, num_classes: int) -> tuple[str, ...]:
-    if is_run(name):
-        return read_class_names(name)
-    return published_classes(num_classes) if source in BY_NAME else ()
 
 
 def with_preprocessing(model: Any, preprocessing: Preprocessing, class_names: tuple[str, ...] = ()) -> Any:

@@ -18,7 +18,9 @@ class Summary:
 
     def __str__(self) -> str:
         stream = io.StringIO()
-        reporting.print_cost(self.cost, Console(file=stream, width=120))
+        # In Jupyter Rich would show the table there and then, and colour it for a terminal.
+        console = Console(file=stream, width=120, force_jupyter=False, force_terminal=False)
+        reporting.print_cost(self.cost, console)
         return stream.getvalue()
 
     __repr__ = __str__

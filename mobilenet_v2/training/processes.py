@@ -1,103 +1,48 @@
-"""Several processes as one program: how they find each other, act together, and end together.
+"""Several processes as one program: how they meet, act together, and end together.
 
-On a CPU with Gloo, a peer that is gone shows at once, as an error of the collective that waits for it; elsewhere after
+A process that is gone shows to the others at once, by `peers`; one that hangs, or whose machine is gone, after
 `config.parallel.heartbeat_seconds`, when JAX's coordination service ends this process.
 """
 
 import contextlib
-import dataclasses
 import os
 import pickle
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import jax
 import numpy as np
+from jax._src import distributed
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
-from mobilenet_v2 import command_line
 from mobilenet_v2.errors import ConfigError, PeerError, UserError
+from mobilenet_v2.training import peers
+from mobilenet_v2.training.cluster import Place
+from mobilenet_v2.training.watchdog import EXIT_STATUS
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 # What process 0 leaves the others to say what happened to them.
 _LAST_WORDS_SECONDS = 2.0
-# How long processes wait for each other at the start; then JAX ends them with SIGABRT, and a launcher starts all again.
-_JOIN_SECONDS = 300
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Which process this is. All None: JAX finds it out from the cluster that started it.
-
-    Attributes:
-      coordinator: HOST:PORT of process 0, which any of the others must reach.
-      num_processes: how many there are.
-      process_id: 0 … num_processes − 1.
-    """
-
-    coordinator: str | None = None
-    num_processes: int | None = None
-    process_id: int | None = None
-
-
-def find_place(
-    coordinator: str | None,
-    num_processes: str | None,
-    process_id: str | None,
-    distributed: bool,
-    environment: Mapping[str, str] = os.environ,
-) -> Place | None:
-    """What flags, or the environment that a cluster sets, say of this process; None: it is the only one.
-
-    Raises:
-      ConfigError: if one of the three flags is missing or no number.
-    """
-    told = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
-    missing = [name for name, value in told.items() if value is None]
-    if not missing:
-        return _explicit(str(coordinator), str(num_processes), str(process_id))
-    if len(missing) < len(told):
-        raise ConfigError(
-            f"flag --{missing[0]} is missing; --coordinator, --num_processes and --process_id go together"
-        )
-    return Place() if distributed or _in_a_cluster(environment) else None
-
-
-def _explicit(coordinator: str, num_processes: str, process_id: str) -> Place:
-    host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"--coordinator is {coordinator!r}, must be HOST:PORT of process 0")
-    count = command_line.integer("num_processes", num_processes, 100_000)
-    assert count is not None  # it was given
-    if not process_id.isdecimal() or int(process_id) >= count:
-        raise ConfigError(f"--process_id is {process_id!r}, must be an integer in 0 … {count - 1}")
-    return Place(coordinator, count, int(process_id))
-
-
-def _in_a_cluster(environment: Mapping[str, str]) -> bool:
-    """Whether Slurm, Open MPI, Kubernetes or a TPU pod started several of these, by what JAX itself looks for."""
-
-    def several(name: str) -> bool:
-        return environment.get(name, "").isdecimal() and int(environment[name]) > 1
-
-    slurm = several("SLURM_NTASKS") and "SLURM_PROCID" in environment and "SLURM_STEP_NODELIST" in environment
-    open_mpi = several("OMPI_COMM_WORLD_SIZE")
-    kubernetes = "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment
-    tpu = "," in environment.get("TPU_WORKER_HOSTNAMES", "")
-    return slurm or open_mpi or kubernetes or tpu
+# Within which it shows that an error here is but what another process's end looks like.
+_VERDICT_SECONDS = 1.0
+# After which JAX would end those that wait for others, by a stack of C++: later than we do.
+_LATER_SECONDS = 600
 
 
 @contextlib.contextmanager
-def joined(place: Place | None, heartbeat_seconds: int) -> Iterator[None]:
+def joined(place: Place | None, parallel: ConfigDict) -> Iterator[None]:
     """One of several processes while the context lasts. Nothing happens where `place` is None.
 
     An exception ends the process at once, after its message: at Python's ordinary end it would wait for the others,
-    which wait for it in a step.
+    which wait for it in a step. So does the end of another process. Both, and others that do not come within
+    `parallel.join_seconds`, are the end of all, with a status upon which a launcher starts them again.
 
     Raises:
       ConfigError: if no cluster is found.
@@ -105,16 +50,22 @@ def joined(place: Place | None, heartbeat_seconds: int) -> Iterator[None]:
     if place is None:
         yield
         return
-    _connect(place, heartbeat_seconds)
+    _connect(place, parallel)
+    leave: peers.Leave = lambda in_order: None  # noqa: E731 (until it is known how)
     try:
+        leave = peers.watch(
+            jax.process_index(), jax.process_count(), _host(place), first_of, parallel.heartbeat_seconds
+        )
         yield
     except BaseException as error:
         if not getattr(error, "agreed", False):
-            _end(error)
+            _end(error, leave)
+        leave(True)
         jax.distributed.shutdown()
         if is_first():
             raise
         raise SystemExit(getattr(error, "exit_status", 130)) from None  # one of them is enough to say it
+    leave(True)
     jax.distributed.shutdown()
 
 
@@ -124,17 +75,20 @@ def agreed(error: E) -> E:
     return error
 
 
-def _connect(place: Place, heartbeat_seconds: int) -> None:
+def _connect(place: Place, parallel: ConfigDict) -> None:
     # SIGTERM is for `preemption`: this service would swallow it, and tell no process that does not ask.
     jax.config.update("jax_enable_preemption_service", False)
+    patience = threading.Timer(parallel.join_seconds, _wait_no_longer, (place, parallel.join_seconds))
+    patience.daemon = True
+    patience.start()
     try:
         jax.distributed.initialize(
             place.coordinator,
             place.num_processes,
             place.process_id,
-            initialization_timeout=_JOIN_SECONDS,
-            heartbeat_timeout_seconds=heartbeat_seconds,
-            shutdown_timeout_seconds=heartbeat_seconds,
+            initialization_timeout=parallel.join_seconds + _LATER_SECONDS,
+            heartbeat_timeout_seconds=parallel.heartbeat_seconds,
+            shutdown_timeout_seconds=parallel.heartbeat_seconds,
         )
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -143,14 +97,35 @@ def _connect(place: Place, heartbeat_seconds: int) -> None:
             f"{what} ({reason}); must be started by Slurm, Open MPI, Kubernetes or on a TPU pod, or with "
             "--coordinator=HOST:PORT --num_processes=N --process_id=I"
         ) from error
+    finally:
+        patience.cancel()
 
 
-def _end(error: BaseException) -> NoReturn:
+def _wait_no_longer(place: Place, seconds: int) -> NoReturn:
+    """Beside the main thread, which is in JAX's library meanwhile."""
+    who = "this process" if place == Place() else f"process {place.process_id} of {place.num_processes}"
+    where = place.coordinator or distributed.global_state.coordinator_address or "an address unknown"
+    text = f"error: {who} has waited {seconds} seconds (config.parallel.join_seconds) for the others; "
+    rest = f"ends with status {EXIT_STATUS}. All must be started, and reach process 0 at {where}"
+    os.write(2, f"\n{text}{rest}\n".encode())
+    os._exit(EXIT_STATUS)
+
+
+def _host(place: Place) -> str | None:
+    """Where process 0 is, by what the others have reached it."""
+    address = place.coordinator or distributed.global_state.coordinator_address
+    return None if address is None else address.rpartition(":")[0].strip("[]")
+
+
+def _end(error: BaseException, leave: peers.Leave) -> NoReturn:
     """Says what happened, and ends this process without waiting for the others."""
     who = f"process {jax.process_index()} of {jax.process_count()}"
     if isinstance(error, UserError | PeerError):
+        leave(False)
         print(f"error: {who}: {' '.join(str(error).split())}", file=sys.stderr)
     elif not isinstance(error, KeyboardInterrupt | SystemExit):
+        time.sleep(_VERDICT_SECONDS)
+        leave(False)
         traceback.print_exception(error)
         print(
             f"error: {who} ends with this, perhaps because another process ended before. Start all of them again: they "

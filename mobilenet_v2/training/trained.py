@@ -69,7 +69,7 @@ def load_run(
 def import_run(
     folder: str | pathlib.Path, report: Callable[[str], None] = print, replica: int | None = None
 ) -> Imported:
-    """The network of a run, its arrays, and the preprocessing that its images were given.
+    """The network of a run, its arrays, the preprocessing that its images were given, and its classes' names.
 
     Args:
       replica: which one, from 0 on, of a run that has several.
@@ -81,7 +81,8 @@ def import_run(
     config, trained = run_directory.read_config(folder), read_run(folder, replica)
     report(describe(folder, trained))
     preprocessing, model = Preprocessing.of(config.data), build_model(config.model)
-    return Imported(model, trained.arrays, "a run", preprocessing, folder, trained.sha256)
+    names = run_directory.read_class_names(folder)
+    return Imported(model, trained.arrays, "a run", preprocessing, folder, trained.sha256, names)
 
 
 def read_run(folder: pathlib.Path, replica: int | None = None) -> Trained:

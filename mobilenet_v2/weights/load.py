@@ -29,9 +29,9 @@ _BACKGROUND = 1001, 1000
 
 
 class Imported(NamedTuple):
-    """A file's network: the module, its arrays by path, where they came from, how images are made ready; its checksum.
+    """A file's network: module, arrays by path, source, how images are made ready, checksum, names of the classes.
 
-    `preprocessing` is None where a file of ours does not say.
+    `preprocessing` is None, and `class_names` empty, where no file says it.
     """
 
     model: Any
@@ -39,7 +39,8 @@ class Imported(NamedTuple):
     source: str
     preprocessing: Preprocessing | None
     path: pathlib.Path
-    sha256: str
+    sha256: str = ""
+    class_names: tuple[str, ...] = ()
 
 
 class Pretrained(NamedTuple):
@@ -106,17 +107,16 @@ def import_file(
         path, commit = hub.fetch(name, revision, cache_dir, offline)
         report(f"{name} at commit {commit}")
     contents = read_file(path)
-    read = _native if contents.metadata.get("format") else _foreign
-    model, arrays, source, preprocessing = read(contents, fields)
-    arrays = as_float32(contents.path.name, arrays)
+    imported = (_native if contents.metadata.get("format") else _foreign)(contents, fields)
+    arrays = as_float32(contents.path.name, imported.arrays)
     negative = [key for key, array in arrays.items() if key.endswith("/var") and (array < 0).any()]
     if negative:
         raise WeightsError(f"{contents.path.name!r} has negative variances in {first(negative)}")
     digest = _sha256(contents.files)
-    report(f"{contents.path.name}: {source}, {len(arrays)} arrays, sha256 {digest}")
-    if preprocessing is not None:
-        report(f"images: {describe(preprocessing)}")
-    return Imported(model, arrays, source, preprocessing, contents.path, digest)
+    report(f"{contents.path.name}: {imported.source}, {len(arrays)} arrays, sha256 {digest}")
+    if imported.preprocessing is not None:
+        report(f"images: {describe(imported.preprocessing)}")
+    return imported._replace(arrays=arrays, sha256=digest)
 
 
 def with_classes(
@@ -180,22 +180,21 @@ def class_count(arrays: Arrays) -> int | None:
     return arrays[f"{CLASSIFIER}bias"].shape[0] if f"{CLASSIFIER}bias" in arrays else None
 
 
-def _native(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any, Arrays, str, Preprocessing | None]:
-    name = contents.path.name
-    version = contents.metadata["format"]
+def _native(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
+    name, version = contents.path.name, contents.metadata["format"]
     if not version.startswith(native.FAMILY):
         return _foreign(contents, fields)  # "pt", which torch's writer leaves
     if version != native.FORMAT:
         raise WeightsError(f"{name!r} has format {version!r}, must be {native.FORMAT!r}")
-    description = native.read_description(contents.path)
-    changed = description._replace(model={**description.model, **(fields or {})})
+    stated = native.read_description(contents.path)
+    changed = stated._replace(model={**stated.model, **(fields or {})})
     native.check_blocks(name, changed, contents.arrays)
     model = native.build(name, changed)
     check_shapes(name, model, contents.arrays, "the network that is described beside it")
-    return model, contents.arrays, description.source, description.preprocessing
+    return Imported(model, contents.arrays, stated.source, stated.preprocessing, contents.path, "", stated.class_names)
 
 
-def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any, Arrays, str, Preprocessing | None]:
+def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> Imported:
     name = contents.path.name
     recognised = sources.recognise(contents.arrays, contents.format)
     if recognised is None:
@@ -216,7 +215,8 @@ def _foreign(contents: Contents, fields: Mapping[str, Any] | None) -> tuple[Any,
         stated |= huggingface.fields_of_config(read_object(beside)) if beside.is_file() else {}
     if (classes := class_count(ours)) is not None:
         stated["num_classes"] = classes
-    return build_model({**stated, **(fields or {})}), ours, source.name, preprocessing_of(contents.path, source)
+    preprocessing = preprocessing_of(contents.path, source)
+    return Imported(build_model({**stated, **(fields or {})}), ours, source.name, preprocessing, contents.path)
 
 
 def _feature_count(arrays: Arrays) -> int:

@@ -1,9 +1,9 @@
 """Our own files: `NAME.safetensors` with the variables by path, and `NAME.json` with the network's fields."""
 
-import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -28,26 +28,39 @@ _NOT_WRITTEN = ("frozen", "formulation", "remat")
 
 
 class Description(NamedTuple):
-    """What `NAME.json` says: the fields of the network, where the weights came from, what images must be like."""
+    """What `NAME.json` says: the network's fields, where the weights came from, how images are made ready, the classes.
+
+    `class_names` is empty where it does not say.
+    """
 
     model: dict[str, Any]
     source: str
     preprocessing: Preprocessing | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def write(
-    path: pathlib.Path, model: Any, arrays: Arrays, source: str, preprocessing: Preprocessing | None = None
+    path: pathlib.Path,
+    model: Any,
+    arrays: Arrays,
+    source: str,
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] = (),
 ) -> None:
     """Writes the pair: first the description, without which the weights would not be read.
 
     Raises:
-      WeightsError: if a field of the network is none that a config can state.
+      WeightsError: if a field of the network is none that a config can state, or it has another number of classes.
     """
-    description = {"format": FORMAT, "source": source, "model": _to_json(model)}
+    if class_names and len(class_names) != model.num_classes:
+        raise WeightsError(f"class_names are {len(class_names)}, must be {model.num_classes}, as the network's classes")
+    description: dict[str, Any] = {"format": FORMAT, "source": source, "model": _to_json(model)}
     if preprocessing is not None:
-        description["preprocessing"] = dataclasses.asdict(preprocessing)
+        description["preprocessing"] = preprocessing.stated()
+    if class_names:
+        description["class_names"] = list(class_names)
     part = path.with_name(f".{path.stem}.json.part")
-    part.write_text(json.dumps(description, indent=2) + "\n")
+    part.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(part, path.with_suffix(".json"))
     safetensors_file.write(path, arrays, {"format": FORMAT})
 
@@ -78,7 +91,7 @@ def read_description(path: pathlib.Path) -> Description:
         if name not in fields:
             raise WeightsError(f"{beside.name!r} does not state {name}, must state every field of its network")
     stated = None if preprocessing is None else checked(beside.name, preprocessing)
-    return Description(fields, source, stated)
+    return Description(fields, source, stated, _class_names(beside.name, content.get("class_names", []), fields))
 
 
 def check_blocks(file: str, description: Description, arrays: Arrays) -> None:
@@ -103,6 +116,16 @@ def build(file: str, description: Description) -> nn.Module:
         return build_model(description.model)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{file!r} is described by fields of no network: {error}") from error
+
+
+def _class_names(file: str, names: Any, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise WeightsError(f"{file!r} states class_names {str(names)[:80]!r}, must be a list of text")
+    if names and len(names) != fields["num_classes"]:
+        raise WeightsError(
+            f"{file!r} states {len(names)} class_names, must state one for each of {fields['num_classes']}"
+        )
+    return tuple(names)
 
 
 def _check_field(file: str, name: str, value: Any) -> None:

@@ -37,7 +37,7 @@ def preprocessing_of(path: pathlib.Path, source: Source) -> Preprocessing:
         stated = read(read_object(beside), usual)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WeightsError(f"{name} beside {path.name!r} states no preprocessing: {error!r}") from error
-    return checked(name, dataclasses.asdict(stated))
+    return checked(name, stated.stated())
 
 
 def checked(file: str, values: Mapping[str, Any]) -> Preprocessing:
@@ -75,7 +75,16 @@ def describe(preprocessing: Preprocessing) -> str:
     }
     shorter = f"the shorter side to {preprocessing.resize_size or size} {by}, then the central {size} × {size}"
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
-    return f"{cut.get(preprocessing.resize, shorter)}; (x / 255 − ({mean})) / ({std})"
+    decoded = _describe_decoding(preprocessing)
+    return f"{decoded}{cut.get(preprocessing.resize, shorter)}; (x / 255 − ({mean})) / ({std})"
+
+
+def _describe_decoding(preprocessing: Preprocessing) -> str:
+    """What is done before, where the source says it."""
+    turned, behind = preprocessing.exif_orientation, preprocessing.background
+    parts = [] if turned is None else ["turned as the camera noted" if turned else "as it is stored"]
+    parts += [] if behind is None else [f"transparency over RGB ({', '.join(map(str, behind))})"]
+    return "".join(f"{part}, " for part in parts)
 
 
 def at_size(preprocessing: Preprocessing, size: int) -> Preprocessing:

@@ -1,7 +1,7 @@
 """Variables as files: our own pair, or under the names of timm or Keras for their users."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h5py
@@ -30,6 +30,7 @@ def save_weights(
     names: str = "ours",
     source: str = "mobilenet_v2",
     preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] = (),
     report: Callable[[str], None] = print,
 ) -> list[pathlib.Path]:
     """Writes `variables` of `model`; returns the files. Read back, they are the same bit for bit.
@@ -39,6 +40,7 @@ def save_weights(
       names: "ours" writes NAME.json beside it; "timm", "torchvision" and "keras" are for those libraries.
       source: where the weights came from, noted in NAME.json.
       preprocessing: what images must be like, noted there too.
+      class_names: by logit, noted there too; none where they are not known.
       report: gets a line where the other library's network, built with its defaults, would compute something else.
 
     Raises:
@@ -48,7 +50,7 @@ def save_weights(
     arrays = {name: np.asarray(leaf) for name, leaf in flatten_dict(variables, sep="/").items()}
     check_shapes(path.name, model, arrays, "the network that it shall be of")
     if names == "ours":
-        native.write(path, model, arrays, source, preprocessing)
+        native.write(path, model, arrays, source, preprocessing, class_names)
         return [path, path.with_suffix(".json")]
     foreign = BY_NAME[names]
     repeats = tuple(stage.repeats for stage in getattr(model, "stages", ()))

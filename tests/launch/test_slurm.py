@@ -31,7 +31,7 @@ EDITS = {
     "source .venv/bin/activate": "export JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=1",
     "DEATHS_ALLOWED=3": "DEATHS_ALLOWED=1",
 }
-COMMAND = "python train.py --config=configs/imagenet.py --workdir=runs/imagenet"
+COMMAND = "python train.py --config=configs/imagenet.py --config.data.data_dir=datasets --workdir=runs/imagenet"
 STAND_IN = """
 import os, signal, sys, time
 task, first = os.environ["SLURM_PROCID"], "SLURM_RESTART_COUNT" not in os.environ
@@ -99,7 +99,8 @@ def process_of_task(task: str, workdir: pathlib.Path) -> int:
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_text().split("\0")
             environment = (process / "environ").read_bytes().split(b"\0")
-            if f"--workdir={workdir}" in command and f"SLURM_PROCID={task}".encode() in environment:
+            ours = command[0] == sys.executable and f"--workdir={workdir}" in command
+            if ours and f"SLURM_PROCID={task}".encode() in environment:
                 return int(process.name)
     raise AssertionError(f"no task {task}")
 
@@ -159,6 +160,27 @@ def test_what_starting_again_would_not_mend_is_not_requeued(
     job = submit(stand_in(f"sys.exit({status})"))
     assert slurm_cluster.wait_for_end(job, cluster) == state
     assert "starts again" not in (tmp_path / "job.out").read_text()
+
+
+@pytest.mark.parametrize("task", "01")
+def test_wrong_input_of_one_task_is_not_requeued_where_another_dies_of_it(
+    task: str, submit: Submit, cluster: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    job = submit(stand_in(f"sys.exit(2) if task == '{task}' else os.abort()"))
+    assert slurm_cluster.wait_for_end(job, cluster) == "FAILED"
+    assert "starts again" not in (tmp_path / "job.out").read_text()
+    assert not (tmp_path / "job.deaths").exists()
+    assert not (tmp_path / "job.statuses").exists()
+
+
+@pytest.mark.parametrize("end", ["sys.exit(75)", "os.kill(os.getpid(), signal.SIGTERM)"])
+def test_where_one_task_was_told_to_stop_it_is_no_death_of_the_other(
+    end: str, submit: Submit, cluster: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    job = submit(stand_in(f"not first and sys.exit(0)\n{end} if task == '0' else os.abort()"))
+    assert slurm_cluster.wait_for_end(job, cluster) == "COMPLETED"
+    assert (tmp_path / "job.out").read_text().count("told to stop, saved; starts again (restart 1)") == 1
+    assert not (tmp_path / "job.deaths").exists()
 
 
 def test_after_deaths_a_job_is_requeued_as_often_as_allowed(

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from mobilenet_v2.errors import Preempted
+from mobilenet_v2.training import preemption
 from mobilenet_v2.training.preemption import stop_request, stopped
 
 
@@ -28,6 +29,16 @@ def test_a_scheduler_may_repeat_itself(number: int, capfd: pytest.CaptureFixture
         assert request.at(1) == number
     assert capfd.readouterr().err.count("stops after this step, with a checkpoint") == 1
     assert signal.getsignal(number) is before
+
+
+def test_of_several_processes_none_stops_before_all_have_agreed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(preemption.jax, "process_count", lambda: 2)
+    with stop_request(agree_every=7) as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.at(8) == 0
+    assert capfd.readouterr().err == "\nstops with all processes, within 7 steps, with a checkpoint\n"
 
 
 def test_a_person_may_stop_what_a_scheduler_is_stopping() -> None:

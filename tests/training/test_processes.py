@@ -1,74 +1,30 @@
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from ml_collections import ConfigDict
 
-from mobilenet_v2.errors import ConfigError
 from mobilenet_v2.training import processes
-from mobilenet_v2.training.processes import Place
+from mobilenet_v2.training.watchdog import EXIT_STATUS
 from tests import run_processes
-
-SLURM = {"SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_STEP_NODELIST": "a"}
-
-
-@pytest.mark.parametrize(
-    "environment, place",
-    [
-        ({}, None),
-        (SLURM, Place()),
-        (SLURM | {"SLURM_NTASKS": "1"}, None),
-        ({"SLURM_NTASKS": "2"}, None),  # in an allocation, but not started by srun
-        ({"OMPI_COMM_WORLD_SIZE": "4"}, Place()),
-        ({"OMPI_COMM_WORLD_SIZE": "1"}, None),
-        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "1"}, Place()),
-        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None),
-        ({"TPU_WORKER_HOSTNAMES": "a,b"}, Place()),
-        ({"TPU_WORKER_HOSTNAMES": "localhost"}, None),
-    ],
-)
-def test_a_cluster_shows_by_what_it_sets(environment: dict[str, str], place: Place | None) -> None:
-    assert processes.find_place(None, None, None, False, environment) == place
-
-
-def test_flags_say_it_where_the_environment_does_not() -> None:
-    assert processes.find_place(None, None, None, True, {}) == Place()
-    assert processes.find_place("host:80", "3", "2", False, SLURM) == Place("host:80", 3, 2)
-
-
-@pytest.mark.parametrize(
-    "flags, message",
-    [
-        (
-            ("host:80", None, None),
-            "flag --num_processes is missing; --coordinator, --num_processes and --process_id",
-        ),
-        ((None, "2", "0"), "flag --coordinator is missing"),
-        (("host", "2", "0"), "--coordinator is 'host', must be HOST:PORT"),
-        (("host:99999", "2", "0"), "--coordinator is 'host:99999', must be HOST:PORT"),
-        (("host:80", "0", "0"), "--num_processes is '0', must be an integer in 1"),
-        (("host:80", "2", "2"), "--process_id is '2', must be an integer in 0 … 1"),
-        (("host:80", "2", "-1"), "--process_id is '-1', must be an integer in 0 … 1"),
-    ],
-)
-def test_a_wrong_flag_is_named(flags: tuple[str | None, ...], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        processes.find_place(*flags, False, {})
 
 
 def test_one_process_needs_nobody() -> None:
     assert processes.is_first()
     assert processes.together(lambda: 3) == 3
     assert processes.first_of([1, 2]) == [1, 2]
-    with pytest.raises(ZeroDivisionError), processes.joined(None, 10):
+    with pytest.raises(ZeroDivisionError), processes.joined(None, ConfigDict()):
         processes.together(lambda: 1 // 0)
 
 
 SCRIPT = """
-import sys, time
+import os, signal, sys, time
+from ml_collections import ConfigDict
 from mobilenet_v2 import process
 from mobilenet_v2.errors import DataError
-from mobilenet_v2.training import processes
+from mobilenet_v2.training import cluster, processes
 
 def fail_in(index, error):
     if processes.jax.process_index() == index:
@@ -77,11 +33,10 @@ def fail_in(index, error):
 
 def main(argv):
     what, port, index = argv[1:]
-    if what == "the other never comes":
-        processes._JOIN_SECONDS = 3
-        if index == "1":
-            return
-    with processes.joined(processes.Place(f"127.0.0.1:{port}", 2, int(index)), 10):
+    if what == f"{index} never comes":
+        return
+    parallel = ConfigDict({"join_seconds": 2 if "never" in what else 60, "heartbeat_seconds": 10})
+    with processes.joined(cluster.Place(f"127.0.0.1:{port}", 2, int(index)), parallel):
         print(processes.gather_bytes(b"x" * (1 + int(index))), processes.first_of(int(index) + 5), flush=True)
         if what == "wrong in one":
             processes.together(lambda: fail_in(1, DataError("folder 'a' is missing")))
@@ -92,6 +47,10 @@ def main(argv):
         if what == "dies alone":
             fail_in(1, DataError("this one alone"))
             processes.first_of(None)
+        if what == f"{index} is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "is killed" in what:
+            time.sleep(60)
 
 sys.exit(process.execute(main, sys.argv))
 """
@@ -121,9 +80,25 @@ def test_what_one_process_finds_wrong_both_end_with_and_one_tells() -> None:
     assert [errors[0].count("error: folder 'a' is missing"), errors[1]] == [1, ""]
 
 
-def test_one_that_waits_in_vain_for_the_others_ends_as_one_that_is_to_be_started_again() -> None:
-    statuses, _, errors = pair("the other never comes")
-    assert statuses[0] not in (0, 2, 75, 130), errors[0]
+@pytest.mark.parametrize("waits", [0, 1])
+def test_one_that_waits_in_vain_says_so_and_ends_as_one_that_is_to_be_started_again(waits: int) -> None:
+    statuses, _, errors = pair(f"{1 - waits} never comes")
+    assert statuses[waits] == EXIT_STATUS
+    [line] = errors[waits].strip().splitlines()
+    assert f"error: process {waits} of 2 has waited 2 seconds (config.parallel.join_seconds) for the others" in line
+    assert "All must be started, and reach process 0 at 127.0.0.1:" in line
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_where_one_is_killed_the_other_says_so_and_ends_as_one_that_is_to_be_started_again(killed: int) -> None:
+    begin = time.monotonic()
+    statuses, _, errors = pair(f"{killed} is killed")
+    assert (statuses[killed], statuses[1 - killed]) == (-signal.SIGKILL, EXIT_STATUS)
+    [line] = [line for line in errors[1 - killed].splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: process {1 - killed} of 2: process {killed} has ended before the run")
+    assert line.endswith("they go on from the newest checkpoint")
+    assert "stack trace" not in errors[1 - killed]
+    assert time.monotonic() - begin < 60
 
 
 def test_what_both_find_wrong_is_told_once() -> None:
@@ -145,6 +120,8 @@ def test_a_process_that_ends_alone_takes_the_other_with_it_within_seconds() -> N
     begin = time.monotonic()
     statuses, _, errors = pair("dies alone")
     assert statuses[1] == 2
-    assert statuses[0] != 0
+    assert statuses[0] == EXIT_STATUS
+    assert "error: process 0 of 2: process 1 has ended before the run" in errors[0]
+    assert "Traceback" not in errors[0]
     assert "error: process 1 of 2: this one alone" in errors[1]
     assert time.monotonic() - begin < 60

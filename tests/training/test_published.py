@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -14,7 +15,7 @@ from mobilenet_v2.data.resizing import resize_to_square
 from mobilenet_v2.data.sources import open_dataset
 from mobilenet_v2.errors import ConfigError, WeightsError
 from mobilenet_v2.models.variants import PREPROCESSING, Preprocessing
-from mobilenet_v2.training.published import evaluate_imported
+from mobilenet_v2.training.published import evaluate_imported, preprocessed
 from mobilenet_v2.weights.load import import_file, load_pretrained
 from mobilenet_v2.weights.save import save_weights
 from tests.weights import small
@@ -178,3 +179,14 @@ def test_a_wrong_flag_is_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert [text for text in texts if text not in error] == [], error
+
+
+def test_what_the_weights_say_of_background_and_orientation_counts_and_else_what_the_config_says(
+    tiny_config: ConfigDict,
+) -> None:
+    tiny_config.data.update(background=(1, 2, 3), exif_orientation=True)
+    kept = preprocessed(tiny_config, PREPROCESSING["timm"], None).data
+    assert (kept.background, kept.exif_orientation) == ((1, 2, 3), True)
+    stated = dataclasses.replace(PREPROCESSING["timm"], background=(9, 9, 9), exif_orientation=False)
+    changed = preprocessed(tiny_config, stated, None).data
+    assert (changed.background, changed.exif_orientation) == ((9, 9, 9), False)

@@ -69,7 +69,7 @@ def test_what_can_not_be_is_one_clear_error(content: Any, tmp_path: pathlib.Path
 
 
 def test_a_description_states_known_fields_and_all_of_the_needed() -> None:
-    plain = dataclasses.asdict(PREPROCESSING["timm"])
+    plain = PREPROCESSING["timm"].stated()
     assert checked("file", json.loads(json.dumps(plain))) == PREPROCESSING["timm"]
     with pytest.raises(WeightsError, match="must have fields of"):
         checked("file", {**plain, "colour": 1})
@@ -96,6 +96,6 @@ def test_a_step_that_huggingface_leaves_out_is_refused(step: str, tmp_path: path
 
 
 def test_what_is_resized_to_may_not_be_less_than_the_crop() -> None:
-    plain = dataclasses.asdict(PREPROCESSING["timm"])
+    plain = PREPROCESSING["timm"].stated()
     with pytest.raises(WeightsError, match="'file' states resize_size 200, must be at least the crop_size 224"):
         checked("file", {**plain, "resize_size": 200})

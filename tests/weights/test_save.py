@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.mobilenet_v2 import PAPER_STAGES
-from mobilenet_v2.weights.load import load_pretrained
+from mobilenet_v2.weights.load import import_file, load_pretrained
 from mobilenet_v2.weights.save import SUFFIXES, save_weights
 from tests.models import random_networks
 from tests.weights import files, small
@@ -192,3 +192,24 @@ def test_a_later_version_of_our_format_is_refused_as_such(tmp_path: pathlib.Path
     )
     with pytest.raises(WeightsError, match="has format 'mobilenet_v2 2', must be 'mobilenet_v2 1'"):
         load_pretrained(tmp_path / "w", report=quiet)
+
+
+def test_names_of_classes_are_kept(tmp_path: pathlib.Path) -> None:
+    variables = small.network().init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+    names = ("a", "é", "猫", "d", "e")
+    save_weights(tmp_path / "w.safetensors", small.network(), variables, class_names=names)
+    assert import_file(tmp_path / "w.safetensors", report=quiet).class_names == names
+    with pytest.raises(WeightsError, match="class_names are 4, must be 5"):
+        save_weights(tmp_path / "w.safetensors", small.network(), variables, class_names=names[:4])
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [("abcde", "must be a list of text"), ([1] * 5, "a list of text"), (["a"], "states 1 class_names")],
+)
+def test_names_of_classes_that_can_t_be_are_refused(names: Any, message: str, tmp_path: pathlib.Path) -> None:
+    path = described(tmp_path)
+    description = json.loads((tmp_path / "w.json").read_text())
+    (tmp_path / "w.json").write_text(json.dumps({**description, "class_names": names}))
+    with pytest.raises(WeightsError, match=message):
+        load_pretrained(path, report=quiet)
