@@ -81,7 +81,7 @@ def load(path: str, config: ConfigDict) -> Sweep:
       path: of the file, as `--config` names it: what follows a colon is `get_config`'s.
 
     Raises:
-      ConfigError: if the file has no such function, or it returns no Sweep.
+      ConfigError: if the file has no such function, or what it returns is no Sweep, or has parts of other types.
     """
     path = path.split(":", 1)[0]
     module = _module(path)
@@ -90,6 +90,7 @@ def load(path: str, config: ConfigDict) -> Sweep:
     sweep = module.sweep(config)
     if not isinstance(sweep, Sweep):
         raise ConfigError(f"sweep(config) of {path!r} returned {type(sweep).__name__}, must return a Sweep")
+    _check_form(sweep)
     return sweep
 
 
@@ -112,7 +113,6 @@ def plan(sweep: Sweep, config: ConfigDict, known: Mapping[str, tuple[int, int]] 
       ConfigError: if there are none, names are not unique or can't be folders, the baseline is not among them, two are
         the same config, or a point names a field that does not exist or has a value that it may not have.
     """
-    _check_form(sweep)
     _check_names(sweep)
     planned: list[Planned] = []
     alike: dict[str, str] = {}
