@@ -54,7 +54,7 @@ lint: .venv/.development
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements.txt --editable .
 	touch $@
 
-.venv/.development: requirements-dev.txt requirements-notebooks.txt .venv/.runtime
+.venv/.development: requirements-dev.txt requirements-export.txt requirements-notebooks.txt .venv/.runtime
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements-dev.txt
 	touch $@
 
