@@ -50,11 +50,11 @@ lint: .venv/.development
 	  echo "needs Python 3.11 or newer, found $$($(PYTHON) --version); name one with 'make PYTHON=python3.12 ...'" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
-.venv/.runtime: requirements.txt constraints.txt pyproject.toml | .venv/bin/python
+.venv/.runtime: requirements.txt requirements-base.txt requirements-train.txt constraints.txt pyproject.toml | .venv/bin/python
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements.txt --editable .
 	touch $@
 
-.venv/.development: requirements-dev.txt requirements-notebooks.txt .venv/.runtime
+.venv/.development: requirements-dev.txt requirements-export.txt requirements-notebooks.txt .venv/.runtime
 	$(bin)/python -m pip install --quiet --constraint constraints.txt --requirement requirements-dev.txt
 	touch $@
 

@@ -17,6 +17,8 @@ COMMANDS = {
     "prepare": "a config's data set, made ready for training, and what it holds",
     "inspect_data": "a sheet of training pictures as the network sees them, and the classes' counts",
     "import_weights": "published weights of another code base as a file of ours, or of ours under its names",
+    "export": "a trained network as a file for other programs: StableHLO, ONNX, TensorFlow Lite, 8 bits",
+    "export_sweep": "what 8 bits, or another file, cost each point of a sweep in accuracy",
 }
 
 

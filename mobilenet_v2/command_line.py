@@ -19,6 +19,18 @@ from mobilenet_v2.config_fields import FIELDS
 from mobilenet_v2.errors import ConfigError, Preempted, UserError, nearest
 from mobilenet_v2.process import DEFAULT_MALLOC
 
+# Modules of `requirements-train.txt`, which an installation may be without.
+_OF_TRAINING = (
+    "array_record",
+    "grain",
+    "matplotlib",
+    "optax",
+    "sklearn",
+    "scipy",
+    "tensorboardX",
+    "tensorflow_datasets",
+)
+
 MOST_PIXELS = 100_000  # a side, of what a flag may ask for
 
 
@@ -36,6 +48,14 @@ def execute(command: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except UserError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return error.exit_status
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _OF_TRAINING:
+            raise
+        print(
+            f"error: needs {error.name}, which the extra 'train' installs: pip install '.[train]' in the repository",
+            file=sys.stderr,
+        )
+        return UserError.exit_status
     except Preempted as told:
         print(told, file=sys.stderr)
         return told.exit_status

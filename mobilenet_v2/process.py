@@ -2,7 +2,7 @@
 
 XLA:CPU asks malloc for the memory of a step, and of many of its operations, each time anew. The C library of Linux
 returns large blocks to the system, which must find, clear and map them again in every step, and its threads wait for
-each other's locks. mimalloc, a library that `requirements.txt` installs, does neither (`benchmarks/README.md` has the
+each other's locks. mimalloc, which `requirements-base.txt` installs, does neither (`benchmarks/README.md` has the
 figures). It can only be loaded before anything else, so the command replaces itself, once, by the same command with
 `LD_PRELOAD` set. The process then holds on to the most memory that it ever used. Processes that it starts inherit that,
 and the flag is of no use there. Accelerators' memory is not concerned.

@@ -238,6 +238,19 @@ def test_a_bug_keeps_its_traceback() -> None:
         command_line.execute(buggy, ["program"])
 
 
+def test_without_the_packages_of_training_the_extra_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def lacking(argv: list[str]) -> None:
+        raise ModuleNotFoundError("No module named 'grain.python'", name="grain.python")
+
+    def misspelt(argv: list[str]) -> None:
+        raise ModuleNotFoundError("No module named 'grian'", name="grian")
+
+    assert command_line.execute(lacking, ["program"]) == 2
+    assert_one_line(capsys.readouterr().err, ["needs grain.python", "the extra 'train'"])
+    with pytest.raises(ModuleNotFoundError):
+        command_line.execute(misspelt, ["program"])
+
+
 @pytest.mark.parametrize("said, printed", [("", "interrupted"), ("interrupted at step 7", "interrupted at step 7")])
 def test_an_interrupted_command_ends_with_one_line(said: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(argv: list[str]) -> None:

@@ -123,6 +123,21 @@ def prepare(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
     )
 
 
+def decoded(encoded: bytes, preprocessing: Preprocessing) -> np.ndarray:
+    """Pixels uint8 [H, W, C] of an encoded image, before it is resized; see `prepare`.
+
+    Raises:
+      ValueError: as `decode`.
+    """
+    return decode(encoded, *_decoding(preprocessing))
+
+
+def _decoding(preprocessing: Preprocessing) -> tuple[int, tuple[int, int, int], bool]:
+    """Channels, background, and whether images are turned."""
+    turned = preprocessing.exif_orientation is not False
+    return len(preprocessing.mean), preprocessing.background or (0, 0, 0), turned
+
+
 def preprocessing_of(model: Any) -> Preprocessing:
     """How images are made ready for the network.
 
@@ -169,10 +184,9 @@ def _compiled(model: Any, endpoint: str, mean: tuple[float, ...], std: tuple[flo
 
 
 def _pixels(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
-    channels, background = len(preprocessing.mean), preprocessing.background or (0, 0, 0)
-    upright = preprocessing.exif_orientation is not False
+    channels = len(preprocessing.mean)
     if isinstance(image, Image.Image):
-        return _of_pillow(ImageOps.exif_transpose(image) if upright else image, channels, background)
+        return _of_pillow(image, preprocessing)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape:
             raise DataError(
@@ -183,15 +197,18 @@ def _pixels(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
     name = "bytes" if isinstance(image, bytes) else os.fspath(image)
     try:
         encoded = image if isinstance(image, bytes) else pathlib.Path(image).read_bytes()
-        return decode(encoded, channels, background, upright)
+        return decoded(encoded, preprocessing)
     except OSError as error:
         raise DataError(f"image {name!r} can't be read: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"image {name!r} can't be read: {error}") from error
 
 
-def _of_pillow(image: Image.Image, channels: int, background: Sequence[int]) -> np.ndarray:
+def _of_pillow(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """Pixels of an image that Pillow has decoded."""
+    channels, background, upright = _decoding(preprocessing)
+    if upright:
+        image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         image = Image.fromarray(composite(np.asarray(image.convert("RGBA")), background))
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))

@@ -13,7 +13,6 @@ from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.variants import Preprocessing, Provenance, build_variant
 from mobilenet_v2.serving.class_names import class_names_of
-from mobilenet_v2.training.trained import import_weights
 from mobilenet_v2.weights.load import Variables, with_classes
 from mobilenet_v2.weights.preprocessing import at_size
 
@@ -76,6 +75,8 @@ def load_pretrained(
     >>> sorted(variables["params"])
     ['block_00', 'head', 'stem']
     """
+    from mobilenet_v2.training.trained import import_weights  # which has Orbax: half of what importing all takes
+
     imported = import_weights(os.fspath(name), revision=revision, offline=offline, replica=replica, report=report)
     found = with_classes(str(name), imported, num_classes, seed=seed, report=report)
     kept = found.model.num_classes == imported.model.num_classes

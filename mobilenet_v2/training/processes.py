@@ -112,7 +112,7 @@ def _wait_no_longer(place: Place, seconds: int) -> NoReturn:
 
 
 def _host(place: Place) -> str | None:
-    """Where process 0 is, by what the others have reached it."""
+    """Where process 0 is, by what the others have reached it; JAX has no public name for what a cluster told it."""
     address = place.coordinator or distributed.global_state.coordinator_address
     return None if address is None else address.rpartition(":")[0].strip("[]")
 

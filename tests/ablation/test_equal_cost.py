@@ -40,7 +40,7 @@ def test_at_width_1_they_are_those_of_an_independent_count() -> None:
         assert counted == AT_224_PIXELS[t][1]
 
 
-@pytest.mark.parametrize("file", [digits, image_folder])
+@pytest.mark.parametrize("file", [digits, pytest.param(image_folder, marks=pytest.mark.slow)])
 def test_every_t_comes_within_2_per_cent_also_of_a_narrow_network(file: ConfigDict) -> None:
     config = file.get_config()
     found = widths_of_equal_cost(config, FACTORS)

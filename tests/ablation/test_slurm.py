@@ -27,6 +27,7 @@ for job in slurm.submit(runs, base, {"timeout_min": 5}, cluster="local"):
 """
 
 
+@pytest.mark.slow
 def test_a_job_trains_a_run(data_dir: str, tmp_path: pathlib.Path) -> None:
     command = [sys.executable, "-c", SUBMIT, str(tmp_path / "runs"), data_dir]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=250)

@@ -120,6 +120,7 @@ def test_told_to_stop_the_run_is_saved_and_the_status_asks_for_another_start(
     assert not (tmp_path / "t2/seed_0.error").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_and_the_others_go_on(data_dir: str, tmp_path: pathlib.Path) -> None:
     workdir = tmp_path / "runs"
     (workdir / "t2" / "seed_0").mkdir(parents=True)
@@ -137,6 +138,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(data_dir: str, tmp_path: 
     assert list(results(workdir)) == ["t2/seed_1", "t3/seed_0", "t3/seed_1"]
 
 
+@pytest.mark.slow
 def test_a_run_of_several_replicas_is_several_rows_of_the_report(data_dir: str, tmp_path: pathlib.Path) -> None:
     workdir = tmp_path / "runs"
     status, _, errors = run(workdir, data_dir, "--seeds=4", "--points=t2", "--config.replicas=2")

@@ -43,6 +43,7 @@ def assert_as_single_runs(run: dict[str, Any], losses: list[list[float]]) -> Non
     assert run["apart"] < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices, axes", [("1", (1, 1)), ("4", (4, 1)), ("8", (4, 2))])
 def test_four_replicas_train_as_four_single_runs(devices: str, axes: tuple[int, int], plain: dict[str, Any]) -> None:
     run = plain["runs"][devices]
@@ -50,11 +51,13 @@ def test_four_replicas_train_as_four_single_runs(devices: str, axes: tuple[int, 
     assert_as_single_runs(run, plain["losses"])
 
 
+@pytest.mark.slow
 def test_devices_with_a_replica_each_exchange_nothing(plain: dict[str, Any]) -> None:
     assert plain["runs"]["4"]["exchanges"] == []
     assert plain["runs"]["4"]["losses"] == plain["losses"]  # the very program of a single run
 
 
+@pytest.mark.slow
 def test_devices_that_share_a_replica_exchange_with_each_other_alone(plain: dict[str, Any]) -> None:
     exchanges = plain["runs"]["8"]["exchanges"]
     assert exchanges
@@ -62,11 +65,13 @@ def test_devices_that_share_a_replica_exchange_with_each_other_alone(plain: dict
         assert exchange["groups"] == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
+@pytest.mark.slow
 def test_blocks_run_fused_as_in_a_single_run(plain: dict[str, Any]) -> None:
     for run in plain["runs"].values():
         assert run["left_to_lax"] == run["left_to_lax_alone"]
 
 
+@pytest.mark.slow
 def test_a_batch_must_be_one_that_the_devices_of_a_replica_can_split(plain: dict[str, Any]) -> None:
     assert "batch_size is 33, must be divisible by 2 devices" in plain["refused"]
 

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from mobilenet_v2.data.decode import decode
 from mobilenet_v2.data.remarks import remarks
 from mobilenet_v2.errors import DataError
 from mobilenet_v2.models import cost
 from mobilenet_v2.serving.activations import BlockMaps, endpoint_of, probabilities_and_maps
-from mobilenet_v2.serving.prediction import likeliest, prepare, preprocessing_of
+from mobilenet_v2.serving.prediction import decoded, likeliest, prepare, preprocessing_of
 from mobilenet_v2.weights.preprocessing import describe
 
 _TOP = 5
@@ -78,7 +77,7 @@ def answer(shown: Shown, encoded: bytes) -> dict[str, Any]:
     started = time.monotonic()
     preprocessing = preprocessing_of(shown.model)
     try:
-        photograph = decode(encoded, len(preprocessing.mean), exif_orientation=True)
+        photograph = decoded(encoded, preprocessing)
     except ValueError as error:
         raise DataError(str(error)) from error
     pixels = prepare(photograph, preprocessing)
