@@ -1,6 +1,5 @@
 """The package as a notebook imports it."""
 
-import doctest
 import pathlib
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import mobilenet_v2 as mnv2
 from mobilenet_v2.commands import import_weights
 from mobilenet_v2.errors import DataError, WeightsError
 from mobilenet_v2.models.variants import PREPROCESSING, Preprocessing
-from mobilenet_v2.serving import prediction, pretrained, summary
 from mobilenet_v2.training import loop
 from mobilenet_v2.weights.save import save_weights
 from tests.weights import small
@@ -55,11 +53,6 @@ def test_every_name_is_there_and_others_are_not() -> None:
     assert set(mnv2.__all__) <= set(dir(mnv2))
     with pytest.raises(AttributeError, match="has no attribute 'load_pretraind'"):
         mnv2.load_pretraind  # noqa: B018
-
-
-@pytest.mark.parametrize("module", [pretrained, prediction, summary])
-def test_examples_in_docstrings_hold(module: object) -> None:
-    assert doctest.testmod(module).failed == 0
 
 
 def test_predictions_are_of_images_made_ready_as_the_weights_say(weights: pathlib.Path) -> None:

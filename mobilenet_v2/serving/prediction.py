@@ -41,6 +41,15 @@ def predict(
     Raises:
       WeightsError: if the network does not say how images are made ready, or has no classifier.
       DataError: if an image can't be read.
+
+    >>> import mobilenet_v2 as mnv2
+    >>> from mobilenet_v2.models.variants import Preprocessing
+    >>> model = mnv2.create_model(stages=((1, 8, 1, 1),), head_channels=16, num_classes=2)
+    >>> seen = Preprocessing("whole_image", "bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_size=32)
+    >>> model = mnv2.with_preprocessing(model, seen, class_names=("cat", "dog"))
+    >>> [ranked] = predict(model, mnv2.init(model, 32), np.zeros((48, 64, 3), np.uint8))
+    >>> sorted(one.name for one in ranked), round(sum(one.probability for one in ranked), 3)
+    (['cat', 'dog'], 1.0)
     """
     if not model.num_classes:
         raise WeightsError("the network has no classifier, must have one to predict: use features instead")
@@ -76,6 +85,16 @@ def features(
       WeightsError: if the network does not say how images are made ready.
       DataError: if an image can't be read.
       ValueError: if the network has no such endpoint.
+
+    >>> import mobilenet_v2 as mnv2
+    >>> from mobilenet_v2.models.variants import Preprocessing
+    >>> model = mnv2.create_model(stages=((1, 8, 1, 1),), head_channels=16, num_classes=2)
+    >>> seen = Preprocessing("whole_image", "bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_size=32)
+    >>> model, photograph = mnv2.with_preprocessing(model, seen), np.zeros((48, 64, 3), np.uint8)
+    >>> features(model, mnv2.init(model, 32), photograph).shape
+    (1, 16)
+    >>> features(model, mnv2.init(model, 32), [photograph, photograph], endpoint="block_00").shape
+    (2, 16, 16, 8)
     """
     return np.concatenate([_run(model, variables, batch, endpoint) for batch in _prepared(model, images)])
 
@@ -88,6 +107,10 @@ def prepare(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
 
     Raises:
       DataError: if it can't be read, or is no image.
+
+    >>> from mobilenet_v2.models.variants import PREPROCESSING
+    >>> prepare(np.zeros((480, 640, 3), np.uint8), PREPROCESSING["timm"]).shape
+    (224, 224, 3)
     """
     pixels = _pixels(image, preprocessing)
     return resize_to_square(

@@ -63,6 +63,17 @@ def load_pretrained(
 
     Raises:
       UserError: one line: what was expected, what was found.
+
+    >>> import tempfile
+    >>> from mobilenet_v2.models.variants import PREPROCESSING
+    >>> from mobilenet_v2.weights.save import save_weights
+    >>> drawn = create_model(stages=((1, 8, 1, 1),), head_channels=16, num_classes=2)
+    >>> file = f"{tempfile.mkdtemp()}/drawn.safetensors"
+    >>> made = {"source": "timm", "preprocessing": PREPROCESSING["timm"], "report": lambda line: None}
+    >>> _ = save_weights(file, drawn, init(drawn, 32), **made)
+    >>> model, variables = load_pretrained(file, num_classes=0, report=lambda line: None)
+    >>> sorted(variables["params"])
+    ['block_00', 'head', 'stem']
     """
     from mobilenet_v2.training.trained import import_weights  # which has Orbax: half of what importing all takes
 
@@ -84,7 +95,12 @@ def _at_size(name: str, preprocessing: Preprocessing | None, size: int | None) -
 
 
 def with_preprocessing(model: Any, preprocessing: Preprocessing, class_names: tuple[str, ...] = ()) -> Any:
-    """The network, said to take images that are made ready so; where its weights do not say it themselves."""
+    """The network, said to take images that are made ready so; where its weights do not say it themselves.
+
+    >>> from mobilenet_v2.models.variants import PREPROCESSING
+    >>> with_preprocessing(create_model(), PREPROCESSING["timm"]).provenance.preprocessing.resize_size
+    256
+    """
     known = model.provenance or Provenance("")
     names = class_names or known.class_names
     return model.clone(provenance=dataclasses.replace(known, preprocessing=preprocessing, class_names=names))
