@@ -39,11 +39,11 @@ def measured(finished: Sequence[Run], dataset: Dataset) -> float | None:
     return statistics.median(quotients) if quotients else None
 
 
-def tried(baseline: Planned, base: Sequence[str]) -> float | None:
-    """Seconds a multiply-add in a few steps of the baseline, without its data; None if they can't be taken."""
+def tried(baseline: Planned, base: Sequence[str]) -> float | str:
+    """Seconds a multiply-add in a few steps of the baseline, without its data; or why they can't be taken."""
     overrides = [command.override(name, value) for name, value in baseline.point.overrides.items()]
     module = [sys.executable, "-m", "mobilenet_v2.ablation.trial"]
     done = subprocess.run([*module, *base, *overrides], capture_output=True, text=True, check=False)
     if done.returncode:
-        return None
+        return (done.stderr.splitlines() or ["it left no word"])[-1].removeprefix("error: ")
     return float(done.stdout.split()[-1]) / _work_of_step(baseline)

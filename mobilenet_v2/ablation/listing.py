@@ -28,11 +28,15 @@ def print_points(runs: Sequence[Run], console: Console | None = None) -> None:
     (console or reporting.wide_console(_WIDTH)).print(table)
 
 
-def print_plan(runs: Sequence[Run], left: Sequence[Run], seconds: float | None, console: Console | None = None) -> None:
-    """How much there is to do."""
+def print_plan(
+    runs: Sequence[Run], left: Sequence[Run], seconds: float | str | None, console: Console | None = None
+) -> None:
+    """How much there is to do; `seconds`, or why they can't be told, are of what is left."""
     text = f"{len(runs)} runs, {len(runs) - len(left)} finished"
-    if left:
-        text += f"; the others will take about {duration(seconds)}" if seconds is not None else ""
+    if isinstance(seconds, str):
+        text += f"; how long the others will take can't be told: {seconds}"
+    elif seconds is not None:
+        text += f"; the others will take about {duration(seconds)}"
     _say((console or reporting.wide_console(_WIDTH)), text)
 
 

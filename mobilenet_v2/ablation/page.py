@@ -32,6 +32,7 @@ figure svg { max-width: 100%; height: auto; }
 @media print {
   @page { size: A4 landscape; margin: 12mm; }
   body { margin: 0; padding: 0; max-width: none; font-size: 10pt; } table { font-size: 7.5pt; }
+  td:nth-child(2) { font-size: 6.5pt; }
   th, td { padding: 1pt 4pt; } tr { break-inside: avoid; } .wide { overflow: visible; } .figures { display: block; }
   th button::after { content: "" !important; }
 }

@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib.util
+import math
+import numbers
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -79,7 +81,7 @@ def load(path: str, config: ConfigDict) -> Sweep:
       path: of the file, as `--config` names it: what follows a colon is `get_config`'s.
 
     Raises:
-      ConfigError: if the file has no such function, or it returns no Sweep.
+      ConfigError: if the file has no such function, or what it returns is no Sweep, or has parts of other types.
     """
     path = path.split(":", 1)[0]
     module = _module(path)
@@ -88,6 +90,7 @@ def load(path: str, config: ConfigDict) -> Sweep:
     sweep = module.sweep(config)
     if not isinstance(sweep, Sweep):
         raise ConfigError(f"sweep(config) of {path!r} returned {type(sweep).__name__}, must return a Sweep")
+    _check_form(sweep)
     return sweep
 
 
@@ -107,11 +110,12 @@ def plan(sweep: Sweep, config: ConfigDict, known: Mapping[str, tuple[int, int]] 
       known: (parameters, multiply-adds) by a point's name, where they need not be counted again.
 
     Raises:
-      ConfigError: if there are none, names are not unique or can't be folders, the baseline is not among them, or a
-        point names a field that does not exist or has a value that it may not have.
+      ConfigError: if there are none, names are not unique or can't be folders, the baseline is not among them, two are
+        the same config, or a point names a field that does not exist or has a value that it may not have.
     """
     _check_names(sweep)
-    planned = []
+    planned: list[Planned] = []
+    alike: dict[str, str] = {}
     for point in sweep.points:
         try:
             own = apply(config, point.overrides)
@@ -119,6 +123,8 @@ def plan(sweep: Sweep, config: ConfigDict, known: Mapping[str, tuple[int, int]] 
             counted = (known or {}).get(point.name) or _count(own)
         except UserError as error:
             raise ConfigError(f"point {point.name!r} of the sweep: {error}") from error
+        if (other := alike.setdefault(str(sorted(flatten(own))), point.name)) != point.name:
+            raise ConfigError(f"points {other!r} and {point.name!r} of the sweep are one config, which must differ")
         planned.append(Planned(point, own, *counted))
     return planned
 
@@ -159,6 +165,23 @@ def chosen(planned: Sequence[Planned], names: Iterable[str]) -> list[Planned]:
 def _count(config: ConfigDict) -> tuple[int, int]:
     counted = cost.count(build_model(config.model), config.data.image_size, config.data.channels)
     return counted.parameters, counted.multiply_adds
+
+
+def _check_form(sweep: Sweep) -> None:
+    for name in ("question", "baseline", "x_label"):
+        if not isinstance(value := getattr(sweep, name), str):
+            raise ConfigError(f"the sweep's {name} is {value!r}, must be text")
+    if not isinstance(sweep.points, list | tuple):
+        raise ConfigError(f"the sweep's points are of type {type(sweep.points).__name__}, must be a list of Point")
+    for point in sweep.points:
+        if not isinstance(point, Point):
+            raise ConfigError(f"the sweep's points have {point!r}, must be a list of Point")
+        if not isinstance(point.overrides, Mapping):
+            raise ConfigError(f"point {point.name!r} has overrides {point.overrides!r}, must be {{field: value}}")
+        if not isinstance(point.group, str):
+            raise ConfigError(f"point {point.name!r} has group {point.group!r}, must be text")
+        if point.x is not None and not (isinstance(point.x, numbers.Real) and math.isfinite(point.x)):
+            raise ConfigError(f"point {point.name!r} has x {point.x!r}, must be a finite number or None")
 
 
 def _check_names(sweep: Sweep) -> None:

@@ -3,8 +3,10 @@
 A process of its own, so that whoever asks holds no accelerator. What it compiles is kept, and the first run has it.
 """
 
+import os
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
@@ -19,6 +21,7 @@ def main(argv: Sequence[str]) -> None:
     """Flags in, a line with the seconds of a step out."""
     from mobilenet_v2 import command_line
 
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     print(seconds_per_step(command_line.parse(argv, __doc__ or "", required=["config"]).config))
 
 
@@ -40,6 +43,13 @@ def seconds_per_step(config: ConfigDict) -> float:
         jax.block_until_ready(metrics)
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds[1:])
+
+
+def _end_with_parent(parent: int) -> None:
+    """Whoever asked may be told to stop while this compiles, which takes minutes."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ what there is.
 as in training. --seeds=5 is how many seeds (3), from config.seed on; --points=t1,t6 trains these alone. --jobs=2 trains
 two at a time, each with half of the cores and of CUDA_VISIBLE_DEVICES; --config.replicas=3 has three seeds side by side
 in a run. --keep=result removes the checkpoints of finished runs. --launcher=commands prints a shell command for
-each run instead, for any scheduler; --launcher=slurm submits a job a run by submitit, with
+each run instead, for any scheduler, which `report` then finds; --launcher=slurm submits a job a run by submitit, with
 --slurm=partition=gpu,timeout_min=600 and more of its options. --dry_run lists and ends.
 """
 
@@ -23,11 +23,15 @@ from rich.console import Console
 
 from mobilenet_v2 import command_line
 from mobilenet_v2.ablation import command, estimate, listing, local, slurm, sweep, sweep_directory
+from mobilenet_v2.ablation.sweep import Planned
 from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.config import validate, validate_classes
+from mobilenet_v2.data.pipeline import steps_of
+from mobilenet_v2.data.resident import check_residence
 from mobilenet_v2.data.sources import Dataset, open_configured
-from mobilenet_v2.errors import AblationError, ConfigError, nearest
+from mobilenet_v2.errors import AblationError, ConfigError, UserError, nearest
 from mobilenet_v2.training import run_directory
+from mobilenet_v2.training.optimizer import make_schedule
 from mobilenet_v2.training.setup import open_splits
 
 _LAUNCHERS = ("local", "slurm", "commands")
@@ -53,20 +57,19 @@ def main(argv: Sequence[str]) -> None:
     base = command.base_flags(command_line.config_first(argv))
     runs, dataset, write = _plan(flags, base)
     left = [run for run in runs if run.result is None]
+    failed: list[Run] = []
     listing.print_points(runs, Console(stderr=True, width=160) if launcher == "commands" else None)
+    if launcher != "commands":
+        listing.print_plan(runs, left, _expected(runs, left, dataset, base, jobs) if left else None)
+    if not flags.dry_run:
+        with run_directory.hold(pathlib.Path(flags.workdir)):
+            write()
+            if launcher == "local":
+                failed = local.run_all(left, base, jobs, listing.reporter(runs), keep == "result")
+            elif launcher == "slurm" and left:
+                slurm.submit(left, base, slurm_options)
     if launcher == "commands":
         print("\n".join(command.as_text(run, base) for run in left))
-        return
-    per_unit = estimate.measured(runs, dataset) or (estimate.tried(runs[0].planned, base) if left else None)
-    listing.print_plan(runs, left, per_unit and estimate.seconds_of(left, dataset, per_unit) / jobs)
-    if flags.dry_run or not left:
-        return
-    with run_directory.hold(pathlib.Path(flags.workdir)):
-        write()
-        if launcher == "slurm":
-            slurm.submit(left, base, slurm_options)
-            return
-        failed = local.run_all(left, base, jobs, listing.reporter(runs), keep == "result")
     if failed:
         raise AblationError(
             f"{len(failed)} of {len(runs)} runs failed: {'; '.join(run.name for run in failed)}; why stands in "
@@ -89,21 +92,44 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
     names = flags.points.split(",") if flags.points is not None else [one.point.name for one in planned]
     chosen = sweep.chosen(planned, names)
     seeds = _seeds(config, command_line.integer("seeds", flags.seeds, _MOST))
-    datasets: dict[str, Dataset] = {}
-    for one in chosen:
-        key = str([one.config.data[name] for name in _OF_DATA])
-        if key not in datasets:
-            check = functools.partial(validate_classes, one.config)
-            datasets[key] = open_configured(one.config.data, prepare=True, check=check)
-            open_splits(one.config, datasets[key], ("train", "validation", "test"))
-        validate_classes(one.config, datasets[key].num_classes)
+    dataset = _open(chosen)
     runs = sweep_directory.runs_of(workdir, chosen, seeds)
 
     def write() -> None:
         every = [seed + replica for seed in seeds for replica in range(config.replicas)]
         sweep_directory.write(workdir, path, config, swept, planned, chosen, every, found)
 
-    return runs, next(iter(datasets.values())), write
+    return runs, dataset, write
+
+
+def _open(chosen: Sequence[Planned]) -> Dataset:
+    """The data set of the first point, after a look at everyone's: splits, classes, the length of the run.
+
+    Raises:
+      UserError: naming the point whose run would end with it.
+    """
+    datasets: dict[str, Dataset] = {}
+    for one in chosen:
+        config, key = one.config, str([one.config.data[name] for name in _OF_DATA])
+        try:
+            if key not in datasets:
+                check = functools.partial(validate_classes, config)
+                datasets[key] = open_configured(config.data, prepare=True, check=check)
+            validate_classes(config, datasets[key].num_classes)
+            train = open_splits(config, datasets[key], ("train", "validation", "test"))["train"]
+            check_residence(train, config)
+            make_schedule(config, *steps_of(train, config))
+        except UserError as error:
+            raise type(error)(f"point {one.point.name!r} of the sweep: {error}") from error
+    return next(iter(datasets.values()))
+
+
+def _expected(
+    runs: Sequence[Run], left: Sequence[Run], dataset: Dataset, base: Sequence[str], jobs: int
+) -> float | str:
+    """Seconds that what is left will take, or why that can't be told."""
+    per_unit = estimate.measured(runs, dataset) or estimate.tried(runs[0].planned, base)
+    return per_unit if isinstance(per_unit, str) else estimate.seconds_of(left, dataset, per_unit) / jobs
 
 
 def _seeds(config: ConfigDict, count: int | None) -> range:

@@ -9,6 +9,7 @@ runtime of ONNX computes, and ONNX Runtime fuses into integer convolutions.
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def load(path: pathlib.Path) -> Run:
     return onnx_file.load(path)
 
 
-def _reader(calibration: np.ndarray) -> object:
+def _reader(calibration: np.ndarray) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
@@ -59,7 +60,7 @@ def _reader(calibration: np.ndarray) -> object:
         def __init__(self) -> None:
             self._batches = batches()
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
+        def get_next(self) -> Any:  # a batch, None at the end
             return next(self._batches, None)
 
     return Reader()

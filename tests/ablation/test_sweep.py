@@ -50,12 +50,32 @@ def test_what_was_counted_before_is_not_counted_again(monkeypatch: pytest.Monkey
         ([T2, Point("x", {"seed": 3})], "point 'x' .*config.seed is no field for a sweep to vary"),
         ([T2, Point("x", {"data.data_dir": "a"})], "config.data.data_dir is no field for a sweep to vary"),
         ([T2, Point("x", {"data.image_size": 1})], "point 'x' .*config.data.image_size is 1, must be at least 2"),
+        ([T2, Point("x", {"model.expansion_factor": 2})], "points 't2' and 'x' of the sweep are one config"),
         ([T2, Point("x", {"model.stages": ((1, 8),)})], r"point 'x' .*config.model.stages\[0\] is \(1, 8\)"),
     ],
 )
 def test_a_sweep_that_can_not_be_meant_is_one_line(points: list[Point], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         planned(*points)
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ('"q", "a", {"a": {}}', "the sweep's points are of type dict, must be a list of Point"),
+        ('"q", "a", [("a", {})]', r"the sweep's points have \('a', {}\), must be a list of Point"),
+        ('None, "a", [Point("a", {})]', "the sweep's question is None, must be text"),
+        ('"q", "a", [Point("a", None)]', "point 'a' has overrides None, must be {field: value}"),
+        ('"q", "a", [Point("a", {}, group=3)]', "point 'a' has group 3, must be text"),
+        ('"q", "a", [Point("a", {}, x="2")]', "point 'a' has x '2', must be a finite number or None"),
+        ('"q", "a", [Point("a", {}, x=float("nan"))]', "point 'a' has x nan, must be a finite number or None"),
+    ],
+)
+def test_a_sweep_of_other_types_is_one_line(text: str, says: str, tmp_path: pathlib.Path) -> None:
+    head = "from mobilenet_v2.ablation.sweep import Point, Sweep\n"
+    (tmp_path / "file.py").write_text(f"{head}def sweep(config): return Sweep({text})\n")
+    with pytest.raises(ConfigError, match=says):
+        sweep.load(str(tmp_path / "file.py"), ConfigDict())
 
 
 def test_points_are_chosen_by_name() -> None:

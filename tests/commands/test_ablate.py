@@ -50,6 +50,12 @@ def results(workdir: pathlib.Path) -> dict[str, float]:
     return {str(path.parent.relative_to(workdir)): path.stat().st_mtime_ns for path in found}
 
 
+def starts(workdir: pathlib.Path) -> dict[str, int]:
+    """How often each run was started."""
+    found = sorted(workdir.glob("*/seed_*/environment.json"))
+    return {str(path.parent.relative_to(workdir)): len(json.loads(path.read_text())) for path in found}
+
+
 @pytest.fixture(scope="module")
 def finished(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A sweep of two points and two seeds that nothing disturbed, two runs at a time."""
@@ -95,11 +101,14 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bits(
     for pid in [process.pid, *map(int, children)]:
         os.kill(pid, signal.SIGKILL)
     process.communicate()
-    before = results(tmp_path / "cut")
-    assert 0 < len(before) < 4
+    before, begun = results(tmp_path / "cut"), starts(tmp_path / "cut")
+    assert 0 < len(before) < len(begun)  # one was cut in the middle
     status, _, errors = run(tmp_path / "cut", data_dir, "--seeds=2", "--jobs=2")
     assert status == 0, errors
     assert {name: results(tmp_path / "cut")[name] for name in before} == before
+    assert starts(tmp_path / "cut") == {
+        name: begun.get(name, 0) + (name not in before) for name in results(tmp_path / "cut")
+    }
     for name in ("t2/seed_0", "t2/seed_1", "t3/seed_0", "t3/seed_1"):
         assert_bit_equal(tmp_path / "cut" / name, finished / name)
 
@@ -144,7 +153,8 @@ def test_a_run_of_several_replicas_is_several_rows_of_the_report(data_dir: str, 
     status, _, errors = run(workdir, data_dir, "--seeds=4", "--points=t2", "--config.replicas=2")
     assert status == 0, errors
     assert list(results(workdir)) == ["t2/seed_0", "t2/seed_2"]
-    assert json.loads((workdir / "sweep.json").read_text())["seeds"] == [0, 1, 2, 3]
+    points = json.loads((workdir / "sweep.json").read_text())["points"]
+    assert [point["seeds"] for point in points] == [[0, 1, 2, 3], []]
     found = read_results(workdir)
     assert [row.seed for row in found.rows] == [0, 1, 2, 3]
     assert len(found.accuracies("t2")) == 4
@@ -157,7 +167,6 @@ def test_commands_are_lines_for_a_shell_that_train_one_run_each(
     assert status == 0, errors
     lines = said.splitlines()
     assert len(lines) == 4
-    assert not (tmp_path / "runs").exists()
     words = shlex.split(lines[1])
     assert words[:4] == ["python", "-m", "mobilenet_v2", "train"]
     done = subprocess.run([sys.executable, *words[1:]], cwd=REPOSITORY, capture_output=True, text=True)
@@ -165,6 +174,13 @@ def test_commands_are_lines_for_a_shell_that_train_one_run_each(
     assert (tmp_path / "runs/t3/seed_0/result.json").exists()
     config = "t3/seed_0/config.json"
     assert (tmp_path / "runs" / config).read_text() == (finished / config).read_text()
+    found = read_results(tmp_path / "runs")
+    assert [(row.folder, row.status) for row in found.rows] == [
+        ("t2/seed_0", "not begun"),
+        ("t2/seed_1", "not begun"),
+        ("t3/seed_0", "finished"),
+        ("t3/seed_1", "not begun"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +198,10 @@ def test_commands_are_lines_for_a_shell_that_train_one_run_each(
         (["--config.model.num_classes=3"], "config.model.num_classes is 3, must be at least 10"),
         (["--config.data.train_split=everything"], "split 'everything' of data set 'digits' can't be read"),
         (["--config.data.name=no_such_data"], "config.data.name is 'no_such_data', which is no data set"),
+        (
+            ["--config.train.num_steps=3", "--config.optimizer.warmup_epochs=90"],
+            "point 't2' of the sweep: config.optimi",
+        ),
         (["--config=tests/tiny.py"], "--config is 'tests/tiny.py', which defines no sweep"),
     ],
 )
