@@ -118,7 +118,7 @@ for colour, hatch, (layer, of_blocks) in zip(COLOURS, ("", "//", "..", ""), mult
     floor = [one + more for one, more in zip(floor, heights, strict=True)]
 above.set_ylabel("multiply-adds (millions)")
 above.set_title(f"{cost.multiply_adds / 1e6:.1f} million multiply-adds for a picture of 224 × 224 pixels")
-above.margins(y=0.08)
+above.set_ylim(0, 1.08 * max(floor))
 above.legend(loc="upper center", bbox_to_anchor=(0.42, 1))
 below.bar(blocks, [block.parameters / 1e3 for block in cost.blocks], color=COLOURS[0])
 below.set_ylabel("parameters (thousands)")

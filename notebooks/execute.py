@@ -37,7 +37,9 @@ def execute(name: str, folder: pathlib.Path) -> Any:
     notebook = read(name)
     repository = str(FOLDER.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([repository, os.environ.get("PYTHONPATH", "")])}
-    client = NotebookClient(notebook, timeout=_SECONDS, kernel_name="python3", record_timing=False)
+    client = NotebookClient(
+        notebook, timeout=_SECONDS, kernel_name="python3", record_timing=False, coalesce_streams=True
+    )
     client.execute(cwd=str(folder), env=environment)
     return notebook
 
