@@ -177,7 +177,7 @@ def _read(
       ValueError: if one, or the JSON, has another checksum than it had.
     """
     extra = manager.restore(step, args=ocp.args.Composite(extra=ocp.args.JsonRestore()))["extra"]
-    if extra.pop("crc32") != _crc32(extra):
+    if extra.pop("crc32", None) != _crc32(extra):
         raise ValueError("checksum of its JSON is wrong")
     listed = extra.pop("arrays")
     if target is not None:
