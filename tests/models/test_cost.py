@@ -49,20 +49,21 @@ def name(entry: dict[str, Any]) -> str:
     return "-".join(str(entry[key]) for key in keys if key in entry)
 
 
+def of_classes(number: int) -> list[dict[str, Any]]:
+    return [entry for entry in COUNTS["mobilenet_v2"] if entry["classes"] == number]
+
+
+def some(entries: list[dict[str, Any]], key: str, *quick: float) -> list[Any]:
+    """All entries, of which those with other values of `key` are for the slow tests."""
+    return [pytest.param(entry, marks=() if entry[key] in quick else pytest.mark.slow) for entry in entries]
+
+
 def assert_totals(total: cost.Cost, entry: dict[str, Any]) -> None:
     assert total.parameters == entry["trainable"]
     assert total.batch_stats == entry["bn_moving"]
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(entry, marks=() if entry["width"] in (0.35, 1.0, 1.4) else pytest.mark.slow)
-        for entry in COUNTS["mobilenet_v2"]
-        if entry["classes"] == 1000
-    ],
-    ids=name,
-)
+@pytest.mark.parametrize("entry", some(of_classes(1000), "width", 0.35, 1.0, 1.4), ids=name)
 def test_widths_match_the_published_counts(entry: dict[str, Any]) -> None:
     assert_totals(counted(network(entry)), entry)
     assert {str(size): counted(network(entry), size).multiply_adds for size in SIZES} == entry["madds"]
@@ -74,7 +75,7 @@ def test_widths_match_the_published_counts(entry: dict[str, Any]) -> None:
     assert classifier.output_shape == (1000,)
 
 
-@pytest.mark.parametrize("entry", [e for e in COUNTS["mobilenet_v2"] if e["classes"] == 1001], ids=name)
+@pytest.mark.parametrize("entry", some(of_classes(1001), "width", 0.5, 1.4), ids=name)
 def test_a_background_class_costs_one_row_of_the_classifier_at_every_size(entry: dict[str, Any]) -> None:
     total = counted(network(entry, classes=1001))
     assert_totals(total, entry)
@@ -83,20 +84,20 @@ def test_a_background_class_costs_one_row_of_the_classifier_at_every_size(entry:
     assert {str(size): counted(network(entry), size).multiply_adds + row for size in SIZES} == entry["madds"]
 
 
-@pytest.mark.parametrize("entry", COUNTS["expansion_sweep"], ids=name)
+@pytest.mark.parametrize("entry", some(COUNTS["expansion_sweep"], "t", 1, 3, 6, 10), ids=name)
 def test_expansion_factors_match_the_counts(entry: dict[str, Any]) -> None:
     assert_totals(counted(network(entry)), entry)
     assert {str(size): counted(network(entry), size).multiply_adds for size in SIZES} == entry["madds"]
 
 
-@pytest.mark.parametrize("entry", COUNTS["equal_madds"], ids=name)
+@pytest.mark.parametrize("entry", some(COUNTS["equal_madds"], "t", 1, 3, 10), ids=name)
 def test_widths_of_equal_cost_match_the_counts(entry: dict[str, Any]) -> None:
     total = counted(network(entry))
     assert_totals(total, entry)
     assert total.multiply_adds == entry["madds_224"]
 
 
-@pytest.mark.parametrize("entry", COUNTS["deep"], ids=name)
+@pytest.mark.parametrize("entry", some(COUNTS["deep"], "width", 1.2), ids=name)
 def test_deeper_networks_match_the_counts(entry: dict[str, Any]) -> None:
     stages = tuple(Stage(*row)._replace(repeats=n) for row, n in zip(PAPER_STAGES, entry["row_repeats"], strict=True))
     model = MobileNetV2(width_multiplier=entry["width"], stages=stages, stem_rule="fixed", head_rule="fixed")

@@ -175,6 +175,7 @@ def test_fused_networks_may_be_mapped_over_replicas() -> None:
         assert distance(mapped, jax.tree.map(lambda *leaves: jnp.stack(leaves), *looped)) <= 1e-10
 
 
+@pytest.mark.slow
 def test_the_papers_17_blocks_fused_have_the_gradients_of_flax_layers() -> None:
     model = MobileNetV2(width_multiplier=0.35, num_classes=10, dropout_rate=0.0, dtype=np.float64, formulation="lax")
     x = images(4, 64, 64, 3, dtype=np.float64)
