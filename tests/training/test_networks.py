@@ -17,6 +17,7 @@ from mobilenet_v2.training.optimizer import decay_mask
 V1 = {"name": "mobilenet_v1", "separable_stages": ((16, 1, 1), (24, 1, 2))}
 
 
+@pytest.mark.slow
 def test_mobilenet_v1_trains_and_is_scored_as_v2_is(
     tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -31,6 +32,7 @@ def test_mobilenet_v1_trains_and_is_scored_as_v2_is(
     assert scores["test"]["accuracy"] == result["test"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_grey_images_train(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     tiny_config.data.update(channels=1, mean=(0.305,), std=(0.323,))
     result = loop.run(tiny_config, str(tmp_path))

@@ -29,7 +29,7 @@ def config(tiny_config: ConfigDict) -> ConfigDict:
     return tiny_config
 
 
-@pytest.mark.parametrize("data", ["own", "shared"])
+@pytest.mark.parametrize("data", ["own", pytest.param("shared", marks=pytest.mark.slow)])
 def test_a_run_of_replicas_is_the_runs_of_its_seeds(config: ConfigDict, tmp_path: pathlib.Path, data: str) -> None:
     config.replica_data = data
     result = loop.run(config, str(tmp_path / "run"))
@@ -53,6 +53,7 @@ def test_a_run_of_replicas_is_the_runs_of_its_seeds(config: ConfigDict, tmp_path
     assert {name for name, value in row.items() if not isinstance(value, list)} == {"event", "step", "learning_rate"}
 
 
+@pytest.mark.slow
 def test_evaluate_repeats_each_replicas_scores_exactly(
     config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,7 +98,7 @@ def test_a_run_of_one_seed_has_no_replica_to_name(tiny_config: ConfigDict, tmp_p
         trained.import_weights("x.safetensors", replica=0)
 
 
-@pytest.mark.parametrize("residence", ["host", "device"])
+@pytest.mark.parametrize("residence", [pytest.param("host", marks=pytest.mark.slow), "device"])
 def test_interrupted_replicas_end_bit_equal(
     config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, residence: str
 ) -> None:
@@ -144,6 +145,7 @@ def poisoned(state: Any, seeds: list[int]) -> Any:
     return jax.device_put(state.replace(params=params), jax.tree.map(lambda leaf: leaf.sharding, state))
 
 
+@pytest.mark.slow
 def test_a_replica_that_is_not_finite_leaves_the_others_alone(
     config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

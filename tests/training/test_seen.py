@@ -39,7 +39,7 @@ def batches_of_a_run(
     return taken
 
 
-@pytest.mark.parametrize("residence", ["host", "device"])
+@pytest.mark.parametrize("residence", ["host", pytest.param("device", marks=pytest.mark.slow)])
 def test_the_pictures_are_those_that_the_network_is_given_in_a_run(
     residence: str, tiny_config: ConfigDict, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
