@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator, Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 import grain.python as grain
@@ -27,7 +28,8 @@ def read(batches: grain.IterDataset) -> Generator[dict[str, Any], None, None]:
     """
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain asks for flags of its own when it starts a worker
-    iterator = iter(batches)
+    with signals_held():
+        iterator = iter(batches)
     at_exit = multiprocessing.util.Finalize(None, _kill_workers, exitpriority=0)
     starting = signals_held()  # the first batch has all workers started
     try:
@@ -66,6 +68,7 @@ def signals_held() -> Iterator[None]:
     A scheduler's, sent to all processes of a job, would end a worker that has not come to `start_worker` yet. This
     process gets its own by another thread, or a moment later.
     """
+    resource_tracker.ensure_running()  # which lets signals through again when it is started
     before = signal.pthread_sigmask(signal.SIG_BLOCK, process.LEFT_TO_PARENT)
     try:
         yield
