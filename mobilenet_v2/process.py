@@ -25,9 +25,6 @@ from mobilenet_v2 import signals
 # The status of a command that was given what it can't work with, or had no room.
 USER_ERROR = 2
 
-# What processes that read data don't take for themselves.
-LEFT_TO_PARENT = (signal.SIGINT, *signals.OF_SCHEDULERS)
-
 # The flag, which `command_line.parse` knows as well, so that it is listed and misspellings are refused.
 DEFAULT_MALLOC = "default_malloc"
 _SWITCHED_ON = re.compile(rf"--?{DEFAULT_MALLOC}(=(true|t|1))?", re.IGNORECASE)
@@ -86,9 +83,9 @@ def be_a_data_worker() -> None:
 
 def leave_signals_to_parent() -> None:
     """Ctrl-C, and what schedulers send to all processes of a job, are for the process that started this one."""
-    for number in LEFT_TO_PARENT:
+    for number in signals.TO_STOP:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)  # held back until now, perhaps
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.TO_STOP)  # held back until now, perhaps
 
 
 def start_others_from(path: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 TOLD_TO_STOP = 75  # EX_TEMPFAIL of sysexits.h
 OF_SCHEDULERS = (signal.SIGTERM, signal.SIGUSR1)
+TO_STOP = (signal.SIGINT, *OF_SCHEDULERS)  # Ctrl-C, too
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+from mobilenet_v2 import signals
 from mobilenet_v2.ablation import command
 from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.errors import Preempted
@@ -45,8 +46,7 @@ def run_all(
         for _, process in filter(None, slots.values()):
             process.send_signal(number)
 
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    previous = {number: signal.signal(number, pass_on) for number in numbers}
+    previous = {number: signal.signal(number, pass_on) for number in signals.TO_STOP}
     try:
         while any(slots.values()) or (waiting and not told):
             for slot, busy in slots.items():

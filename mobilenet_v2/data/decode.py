@@ -22,7 +22,15 @@ _MAX_PIXELS = 89_478_485
 _EXIF_ORIENTATION = 0x0112
 _PNG_COLOUR, _PNG_HEAD = 25, 65536  # where its colour type stands, and how far before the pixels a tRNS may
 # Pillow's, of files that are damaged in one of a dozen ways.
-_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, OverflowError, struct.error)
+PILLOW_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 # What brings pixels that were stored in orientation 2 … 8 upright (EXIF 2.3, §4.6.4).
 _UPRIGHT = {
     2: lambda x: x[:, ::-1],
@@ -142,7 +150,7 @@ def _transparent_grey(encoded: bytes) -> np.ndarray | None:
         if image.mode not in ("LA", "PA") and not (grey_png and image.mode in ("1", "L")):
             return None
         return np.asarray(image.convert("RGBA"))[..., [2, 1, 0, 3]]  # of a TIFF upright, as OpenCV's are
-    except (*_PILLOW_ERRORS, Image.DecompressionBombError):
+    except PILLOW_ERRORS:
         return None
 
 
@@ -161,5 +169,5 @@ def _orientation(encoded: bytes) -> int:
         return 1
     try:
         return int(Image.open(io.BytesIO(encoded)).getexif().get(_EXIF_ORIENTATION, 1))
-    except (*_PILLOW_ERRORS, Image.DecompressionBombError):
+    except PILLOW_ERRORS:
         return 1

@@ -1,11 +1,10 @@
 """What `decode` does not show of a picture, for a person who wonders."""
 
 import io
-import struct
 
 from PIL import Image
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, OverflowError, struct.error, Image.DecompressionBombError)
+from mobilenet_v2.data.decode import PILLOW_ERRORS
 
 
 def remarks(encoded: bytes) -> list[str]:
@@ -24,6 +23,6 @@ def remarks(encoded: bytes) -> list[str]:
                 ),
                 "It may be transparent: black lies behind what is.": image.has_transparency_data,
             }
-    except _UNREADABLE:
+    except PILLOW_ERRORS:
         return []
     return [sentence for sentence, holds in said.items() if holds]

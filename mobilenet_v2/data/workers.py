@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
-from mobilenet_v2 import process
+from mobilenet_v2 import process, signals
 from mobilenet_v2.errors import TransientError
 
 
@@ -69,7 +69,7 @@ def signals_held() -> Iterator[None]:
     process gets its own by another thread, or a moment later.
     """
     resource_tracker.ensure_running()  # which lets signals through again when it is started
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, process.LEFT_TO_PARENT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.TO_STOP)
     try:
         yield
     finally:

@@ -19,8 +19,6 @@ from mobilenet_v2 import signals
 from mobilenet_v2.errors import Preempted
 from mobilenet_v2.training.processes import agreed
 
-_SIGNALS = (signal.SIGINT, *signals.OF_SCHEDULERS)
-
 
 class StopRequest:
     """What this process was told, and what all of them make of it."""
@@ -70,7 +68,7 @@ def stop_request(agree_every: int = 1) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may handle signals
         return
-    previous = {number: signal.signal(number, take) for number in _SIGNALS}
+    previous = {number: signal.signal(number, take) for number in signals.TO_STOP}
     try:
         yield request
     finally:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -38,17 +39,30 @@ def test_killed_at_any_moment_a_run_ends_as_if_it_had_not_been(
     assert_bit_equal(tmp_path / "cut", whole)
 
 
+def told_to_stop(
+    workdir: pathlib.Path,
+    overrides: list[str],
+    tell: Callable[[list[subprocess.Popen[str]]], None],
+    *,
+    processes: int = 1,
+    step: int = 20,
+) -> list[str]:
+    """Its errors, of a run that is told in the middle, and all of whose processes ask to be started again."""
+    started = run_processes.start(workdir, overrides, processes=processes)
+    run_processes.wait_for(lambda: steps_taken(workdir) >= step, started)
+    tell(started)
+    statuses, _, errors = run_processes.finish(started)
+    assert statuses == [75] * processes, errors
+    return errors
+
+
 @pytest.mark.parametrize("case", range(6))
 def test_told_to_stop_a_run_saves_and_asks_to_be_started_again(
     case: int, overrides: list[str], whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     number = signal.SIGTERM if case else signal.SIGUSR1
     moment = random.Random().randrange(1, 120)
-    started = run_processes.start(tmp_path / "cut", overrides)
-    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= moment, started)
-    started[0].send_signal(number)
-    statuses, _, errors = run_processes.finish(started)
-    assert statuses == [75], errors
+    errors = told_to_stop(tmp_path / "cut", overrides, lambda started: started[0].send_signal(number), step=moment)
     assert "the same command goes on from there" in errors[0]
     run_processes.run(tmp_path / "cut", overrides)
     assert_bit_equal(tmp_path / "cut", whole)
@@ -58,13 +72,12 @@ def test_told_to_stop_a_run_saves_and_asks_to_be_started_again(
 def test_told_again_and_again_until_it_ends_a_run_saves_all_the_same(
     case: int, overrides: list[str], whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    started = run_processes.start(tmp_path / "cut", overrides)
-    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= 20 * case + 1, started)
-    while started[0].poll() is None:
-        started[0].send_signal(random.Random().choice((signal.SIGTERM, signal.SIGUSR1)))
-        time.sleep(0.003)
-    statuses, _, errors = run_processes.finish(started)
-    assert statuses == [75], errors
+    def tell(started: list[subprocess.Popen[str]]) -> None:
+        while started[0].poll() is None:
+            started[0].send_signal(random.Random().choice((signal.SIGTERM, signal.SIGUSR1)))
+            time.sleep(0.003)
+
+    told_to_stop(tmp_path / "cut", overrides, tell, step=20 * case + 1)
     run_processes.run(tmp_path / "cut", overrides)
     assert_bit_equal(tmp_path / "cut", whole)
 
@@ -87,11 +100,8 @@ def test_told_to_stop_with_all_its_data_workers_a_run_goes_on_as_if_it_had_not_b
     overrides: list[str], whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     workers = [*overrides, "--config.data.num_workers=2"]
-    started = run_processes.start(tmp_path / "cut", workers)
-    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= 20, started)
-    os.killpg(started[0].pid, signal.SIGTERM)  # as Slurm and Kubernetes do
-    statuses, _, errors = run_processes.finish(started)
-    assert statuses == [75], errors
+    # As Slurm and Kubernetes do.
+    told_to_stop(tmp_path / "cut", workers, lambda started: os.killpg(started[0].pid, signal.SIGTERM))
     run_processes.run(tmp_path / "cut", workers)
     assert_bit_equal(tmp_path / "cut", whole)
 
@@ -100,11 +110,7 @@ def test_told_to_stop_with_all_its_data_workers_a_run_goes_on_as_if_it_had_not_b
 def test_one_of_two_told_to_stop_both_save_the_same_step(
     told: int, overrides: list[str], whole_of_two: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    started = run_processes.start(tmp_path / "cut", overrides, processes=2)
-    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= 20, started)
-    started[told].send_signal(signal.SIGTERM)
-    statuses, _, errors = run_processes.finish(started)
-    assert statuses == [75, 75], errors
+    told_to_stop(tmp_path / "cut", overrides, lambda started: started[told].send_signal(signal.SIGTERM), processes=2)
     run_processes.run(tmp_path / "cut", overrides, processes=2)
     assert_bit_equal(tmp_path / "cut", whole_of_two)
 
@@ -112,11 +118,7 @@ def test_one_of_two_told_to_stop_both_save_the_same_step(
 def test_two_that_share_the_parameters_save_them_whole_and_go_on(overrides: list[str], tmp_path: pathlib.Path) -> None:
     split = [*overrides, "--config.parallel.parameters=fsdp"]
     run_processes.run(tmp_path / "whole", split, processes=2)
-    started = run_processes.start(tmp_path / "cut", split, processes=2)
-    run_processes.wait_for(lambda: steps_taken(tmp_path / "cut") >= 20, started)
-    started[1].send_signal(signal.SIGTERM)
-    statuses, _, errors = run_processes.finish(started)
-    assert statuses == [75, 75], errors
+    told_to_stop(tmp_path / "cut", split, lambda started: started[1].send_signal(signal.SIGTERM), processes=2)
     run_processes.run(tmp_path / "cut", split, processes=2)
     assert_bit_equal(tmp_path / "cut", tmp_path / "whole")
 
