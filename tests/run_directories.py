@@ -5,8 +5,9 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
-from mobilenet_v2.training import checkpoint, packing
+from mobilenet_v2.training import checkpoint
 from mobilenet_v2.training.writers import read_rows
 
 
@@ -27,7 +28,7 @@ def saved_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
     restored = checkpoint.restore_latest(manager, None, read_only=True)
     manager.close()
     assert restored is not None
-    return packing.named_arrays(restored.state)
+    return flatten_dict(restored.state, sep="/")
 
 
 def result(workdir: pathlib.Path) -> dict[str, Any]:

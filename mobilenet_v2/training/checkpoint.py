@@ -73,14 +73,15 @@ def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any
     step = int(state.step)
     if manager.latest_step() == step:
         return
-    arrays = packing.named_arrays(state)
+    vectors = packing.pack(state)
+    arrays = packing.unpack(vectors, packing.listed(state))
     extra = {
         **extra,
         "arrays": {name: packing.describe(array) | {"crc32": packing.crc32(array)} for name, array in arrays.items()},
     }
     with disk.told(pathlib.Path(manager.directory)):
         extra["crc32"] = _crc32(extra)
-        packed = ocp.args.StandardSave(packing.pack(arrays))
+        packed = ocp.args.StandardSave(vectors)
         manager.save(step, args=ocp.args.Composite(state=packed, extra=ocp.args.JsonSave(extra)))
 
 
@@ -193,8 +194,7 @@ def _read(
 
 def _check_model(manager: ocp.CheckpointManager, step: int, listed: dict[str, Any], target: TrainState) -> None:
     have = {name: f"{one['dtype']}{one['shape']}" for name, one in listed.items()}
-    leaves = jax.tree_util.tree_leaves_with_path(target)
-    want = {packing.name_of(path): "{dtype}{shape}".format(**packing.describe(leaf)) for path, leaf in leaves}
+    want = {name: "{dtype}{shape}".format(**one) for name, one in packing.listed(target).items()}
     differing = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
     if differing:
         name = differing[0]

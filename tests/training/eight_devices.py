@@ -17,7 +17,7 @@ from benchmarks.compiled_step import exchanges
 from configs import digits
 from mobilenet_v2.data.prefetch import to_devices
 from mobilenet_v2.data.resident import gathering
-from mobilenet_v2.training import sharding
+from mobilenet_v2.training import packing, sharding
 from mobilenet_v2.training.setup import make_setup
 from tests.models.random_networks import QUICK, images, random_variables, small
 from tests.models.random_networks import distance as distance_of_trees
@@ -130,6 +130,16 @@ def gather(data_dir: str, mesh: Mesh) -> tuple[dict[str, np.ndarray], list[list[
     return jax.device_get(gathered(rows)), collectives(text)
 
 
+def packs_split_arrays(mesh: Mesh) -> bool:
+    """Whether what lies on several devices comes to the host whole, beside what lies on each."""
+    values = np.arange(4 * mesh.size, dtype=np.float32)
+    state = [
+        jax.device_put(values.reshape(-1, 2), sharding.split_rows(mesh)),
+        jax.device_put(values[:3], sharding.replicated(mesh)),
+    ]
+    return np.array_equal(packing.pack(state)["float32"], np.concatenate([values, values[:3]]))
+
+
 def collectives(text: str) -> list[list[str]]:
     """Of each exchange between devices in a compiled program: its kind, then the shapes that it moves."""
     return [[kind, *(f"{dtype}[{size}]" for dtype, size in arrays)] for kind, arrays, _ in exchanges(text)]
@@ -153,6 +163,7 @@ def main(data_dir: str, more: bool) -> None:
         "devices": len(devices),
         "runs": report,
         "split_as_whole": more or jax.tree.all(jax.tree.map(np.array_equal, states["fsdp"], states["plain layers"])),
+        "packs_split_arrays": packs_split_arrays(all_devices),
         "fused_against_plain": fused_against_plain(all_devices),
         "gathered_alike": all(np.array_equal(ours[name], alone[name]) for name in ours),
         "collectives_of_gathering": exchanged,

@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,15 +16,26 @@ ARRAYS = {
 def test_what_is_packed_is_unpacked_by_name_shape_and_dtype() -> None:
     vectors = packing.pack(ARRAYS)
     assert {name: vector.shape for name, vector in vectors.items()} == {"float32": (14,), "int32": (1,)}
-    found = packing.unpack(vectors, {name: packing.describe(array) for name, array in ARRAYS.items()})
-    assert list(found) == list(ARRAYS)
+    found = packing.unpack(vectors, packing.listed(ARRAYS))
+    assert set(found) == set(ARRAYS)
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(found[name], array, strict=True)
 
 
-def test_arrays_are_named_by_their_path() -> None:
-    tree = {"params": {"stem": {"kernel": np.ones(2)}}, "slots": (np.zeros(1), None)}
-    assert list(packing.named_arrays(tree)) == ["params/stem/kernel", "slots/0"]
+def test_arrays_are_listed_by_their_path() -> None:
+    tree = {"params": {"stem": {"kernel": np.ones(2)}}, "slots": (np.zeros(1, np.int32), None)}
+    assert packing.listed(tree) == {
+        "params/stem/kernel": {"dtype": "float64", "shape": [2]},
+        "slots/0": {"dtype": "int32", "shape": [1]},
+    }
+
+
+def test_what_is_packed_outlives_the_state() -> None:
+    state = {"a": jnp.ones(8)}
+    vectors = packing.pack(state)
+    donated = jax.jit(lambda tree: jax.tree.map(lambda array: array * 2, tree), donate_argnums=0)(state)
+    np.testing.assert_array_equal(donated["a"], 2)
+    np.testing.assert_array_equal(vectors["float32"], 1)
 
 
 @pytest.mark.parametrize("bit", [0, 31])

@@ -95,6 +95,10 @@ def test_a_split_state_is_gathered_once_an_array_and_ends_in_the_same_bits(repor
     assert report["split_as_whole"] is True
 
 
+def test_a_split_array_is_packed_whole(report: dict[str, Any]) -> None:
+    assert report["packs_split_arrays"] is True
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_groups_across_devices_gather_moments_and_no_activations(more: dict[str, Any]) -> None:
