@@ -3,14 +3,13 @@
     python -m benchmarks.checkpoint_cost
 
 Stretches of 50 steps take turns: before one the state is saved, as the training loop saves it, checksums included, and
-written while the steps go on; before the other it is not. A ratio is the median over rounds of the quotient within a
-round. The last line is one JSON object.
+written while the steps go on; before the other it is not. Which of the two is first alternates. The ratios are those
+of the medians: of seconds, and of what all threads of the process have worked. The last line is one JSON object.
 """
 
 import argparse
 import json
 import pathlib
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -48,35 +47,39 @@ def training(case: str) -> tuple[Callable[[], None], Callable[[], Any]]:
 
 
 def measure(case: str, rounds: int, steps: int, folder: pathlib.Path) -> dict[str, Any]:
-    """Seconds of `steps` steps with a save and without, and their ratio."""
+    """Seconds of `steps` steps with a save and without, and their ratios."""
     import jax
+    import numpy as np
 
     from mobilenet_v2.training import checkpoint
 
     step, state = training(case)
     manager = checkpoint.open_manager(folder, keep=2)
 
-    def stretch(saves: bool) -> float:
-        begin = time.perf_counter()
+    def stretch(saves: bool) -> tuple[float, float]:
+        begin, begin_of_work = time.perf_counter(), time.process_time()
         if saves:
             checkpoint.save(manager, state(), {"sums": {}})
         for _ in range(steps):
             step()
         taken = time.perf_counter() - begin
-        checkpoint.wait(manager)  # what is left to write is no part of the next stretch
-        return taken
+        checkpoint.wait(manager)  # what is left to write is work of this stretch, and no part of the next
+        return taken, time.process_time() - begin_of_work
 
     stretch(saves=True)
-    pairs = []
+    taken: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for index in range(rounds):
-        taken = {saves: stretch(saves) for saves in (index % 2 == 0, index % 2 == 1)}
-        pairs.append((taken[True], taken[False]))
+        for saves in (index % 2 == 0, index % 2 == 1):
+            taken[saves].append(stretch(saves))
     manager.close()
+    saved, bare = (np.array(taken[saves]) for saves in (True, False))
+    (seconds, work), (bare_seconds, bare_work) = np.median(saved, axis=0), np.median(bare, axis=0)
     return {
-        "seconds_with_a_save": round(statistics.median(saved for saved, _ in pairs), 3),
-        "seconds_without": round(statistics.median(bare for _, bare in pairs), 3),
-        "ratio": round(statistics.median(saved / bare for saved, bare in pairs), 4),
-        "ratios": [round(saved / bare, 4) for saved, bare in pairs],
+        "seconds_with_a_save": round(seconds, 3),
+        "seconds_without": round(bare_seconds, 3),
+        "ratio": round(seconds / bare_seconds, 4),
+        "ratio_of_work": round(work / bare_work, 4),
+        "ratios": np.round(saved[:, 0] / bare[:, 0], 4).tolist(),
         "megabytes": round(sum(leaf.nbytes for leaf in jax.tree.leaves(state())) / 1e6, 1),
     }
 
@@ -84,7 +87,7 @@ def measure(case: str, rounds: int, steps: int, folder: pathlib.Path) -> dict[st
 def main() -> None:
     """Measures each case, and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=50, help="between two saves")
     parser.add_argument("--only", choices=CASES, help="one of the cases")
     flags = parser.parse_args()

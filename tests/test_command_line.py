@@ -10,13 +10,13 @@ import train
 from mobilenet_v2 import __main__ as commands
 from mobilenet_v2 import command_line
 from mobilenet_v2.errors import ConfigError
+from tests.wrong_commands import CONFIG, WRONG_COMMANDS, WRONG_CONFIG_FILES, WRONG_TOOLS
 from tests.wrong_inputs import WRONG_VALUES, WRONG_WORKDIRS
 
 # ml_collections reads config files with a method that Python means to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-CONFIG = f"--config={REPOSITORY / 'configs' / 'digits.py'}"
 
 
 def contents(folder: pathlib.Path) -> dict[str, bytes | None]:
@@ -51,20 +51,6 @@ def test_a_wrong_flag_ends_with_one_line_and_status_2_and_nothing_is_written(
     assert contents(tmp_path) == {}
 
 
-# What is wrong → all flags, with {tmp} for a new folder; what the line must hold.
-WRONG_COMMANDS = {
-    "no workdir": ([CONFIG], ["--workdir is missing"]),
-    "no config": (["--workdir={tmp}/run"], ["--config is missing"]),
-    "nothing": ([], ["is missing", "--config=…", "--workdir=…"]),
-    "config that does not exist": (["--config={tmp}/none.py", "--workdir={tmp}/run"], ["--config", "none.py"]),
-    "folder as config": (["--config={tmp}", "--workdir={tmp}/run"], ["--config", "{tmp}"]),
-    "misspelt field, config apart": (
-        ["--config", CONFIG.removeprefix("--config="), "--config.train.bach_size=4", "--workdir={tmp}/run"],
-        ["'train.bach_size'", "did you mean 'train.batch_size'"],
-    ),
-}
-
-
 @pytest.mark.parametrize("flags, substrings", WRONG_COMMANDS.values(), ids=WRONG_COMMANDS)
 def test_a_command_that_lacks_something_says_what(
     flags: list[str], substrings: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
@@ -95,26 +81,6 @@ def test_a_workdir_that_cannot_be_used_is_left_as_it_is(
     assert contents(tmp_path) == before
 
 
-WRONG_CONFIG_FILES = {
-    "None where a number must be": (
-        "from configs import digits\n\n\ndef get_config():\n    config = digits.get_config()\n"
-        "    with config.ignore_type():\n        config.model.num_classes = None\n    return config\n",
-        ["config.model.num_classes", "None", "an integer ≥ 2"],
-    ),
-    "a field too many": (
-        "from configs import digits\n\n\ndef get_config():\n    config = digits.get_config()\n"
-        "    config.train.bach_size = 4\n    return config\n",
-        ["'train.bach_size'", "did you mean 'train.batch_size'"],
-    ),
-    "a field too few": (
-        "from configs import digits\n\n\ndef get_config():\n    config = digits.get_config()\n"
-        "    del config.train['batch_size']\n    return config\n",
-        ["config.train.batch_size is missing", "an integer ≥ 1"],
-    ),
-    "no ConfigDict": ("def get_config():\n    return 5\n", ["--config", "wrong.py", "ConfigDict"]),
-}
-
-
 @pytest.mark.parametrize("text, substrings", WRONG_CONFIG_FILES.values(), ids=WRONG_CONFIG_FILES)
 def test_a_wrong_config_file_is_told_in_one_line(
     text: str, substrings: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
@@ -124,39 +90,6 @@ def test_a_wrong_config_file_is_told_in_one_line(
     assert command_line.execute(train.main, argv) == 2
     assert_one_line(capsys.readouterr().err, substrings)
     assert not (tmp_path / "run").exists()
-
-
-WRONG_TOOLS = {
-    "unknown command": (
-        ["evalute"],
-        ["'evalute'", "commands are train, ablate, report, summary, evaluate", "did you mean 'evaluate'"],
-    ),
-    "evaluate without a run": (["evaluate", "--workdir={tmp}"], ["{tmp}", "holds no run", "config.json"]),
-    "evaluate of nothing": (["evaluate", "--workdir={tmp}/none"], ["{tmp}/none", "holds no run"]),
-    "evaluate without a workdir": (["evaluate"], ["--workdir is missing"]),
-    "summary without a config": (["summary"], ["--config is missing"]),
-    "summary of a wrong config": (
-        ["summary", CONFIG, "--config.model.width_multiplier=0"],
-        ["config.model.width_multiplier", "0.0", "(0, 16]"],
-    ),
-    "prepare without a config": (["prepare"], ["--config is missing"]),
-    "prepare of a wrong config": (["prepare", CONFIG, "--config.data.image_size=0"], ["config.data.image_size", "≥ 1"]),
-    "prepare of an unknown data set": (
-        ["prepare", CONFIG, "--config.data.name=digit"],
-        ["'digit'", "did you mean 'digits'"],
-    ),
-    "inspect_data without an output": (["inspect_data", CONFIG], ["--output is missing"]),
-    "inspect_data into no folder": (
-        ["inspect_data", CONFIG, "--output={tmp}/none/sheet.png"],
-        ["--output", "{tmp}/none/sheet.png", "in a folder that exists"],
-    ),
-    "inspect_data as a JPEG": (["inspect_data", CONFIG, "--output={tmp}/sheet.jpg"], ["sheet.jpg", "ending in .png"]),
-    "inspect_data of no pictures": (
-        ["inspect_data", CONFIG, "--output={tmp}/sheet.png", "--count=0"],
-        ["--count", "'0'", "an integer in 1 … 1024"],
-    ),
-    "summary with a workdir": (["summary", CONFIG, "--workdir={tmp}/run"], ["unknown flag --workdir"]),
-}
 
 
 @pytest.mark.parametrize("flags, substrings", WRONG_TOOLS.values(), ids=WRONG_TOOLS)
