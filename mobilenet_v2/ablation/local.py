@@ -1,7 +1,6 @@
 """Runs of a sweep on this machine, one after the other or several at once."""
 
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -11,13 +10,11 @@ from types import FrameType
 from typing import Any
 
 from mobilenet_v2 import signals
-from mobilenet_v2.ablation import command
+from mobilenet_v2.ablation import command, failure
 from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.errors import Preempted
-from mobilenet_v2.training.disk import write_atomically
 
 _POLL_SECONDS = 0.1
-_LAST_LINES = 20
 # What a finished run keeps beside these is a few kilobytes.
 _LARGE = ("checkpoints", "tensorboard")
 
@@ -105,10 +102,5 @@ def _settle(run: Run, status: int, told: bool, only_results: bool) -> bool:
             (run.folder / ".lock").unlink(missing_ok=True)
         return True
     if not told:
-        write_atomically(run.error, f"ended with status {status}\n{_last_lines(run.log)}")
+        failure.note(run.error, status, run.log)
     return False
-
-
-def _last_lines(path: pathlib.Path) -> str:
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return "\n".join(lines[-_LAST_LINES:]) + "\n"

@@ -1,13 +1,15 @@
 """Runs of a sweep as jobs of Slurm, by submitit."""
 
 import importlib.util
+import pathlib
 import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from mobilenet_v2.ablation import command
+from mobilenet_v2.ablation import command, failure
 from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.errors import ConfigError
+from mobilenet_v2.signals import TOLD_TO_STOP
 
 
 def options(text: str | None, wanted: bool) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def submit(
     except (NameError, RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(f"--slurm: {error}") from error
     with executor.batch():
-        jobs = [executor.submit(Training(command.as_process(run, base))) for run in runs]
+        jobs = [executor.submit(Training(command.as_process(run, base), run.log, run.error)) for run in runs]
     for run, job in zip(runs, jobs, strict=True):
         print(f"job {job.job_id}: {run.name}")
     return jobs
@@ -57,12 +59,23 @@ def submit(
 class Training:
     """What a job does: the ordinary command. submitit asks `checkpoint` what to submit when a job is taken back."""
 
-    def __init__(self, words: Sequence[str]):
-        self.words = list(words)
+    def __init__(self, words: Sequence[str], log: pathlib.Path, error: pathlib.Path):
+        self.words, self.log, self.error = list(words), log.absolute(), error.absolute()
 
-    def __call__(self) -> int:
-        """Runs to the end."""
-        return subprocess.run(self.words, check=True).returncode
+    def __call__(self) -> None:
+        """Runs to the end; what failed leaves its last lines for `report`, and one that was told to stop does not.
+
+        Raises:
+          CalledProcessError: if there is no result, so that the job has failed for Slurm, too.
+        """
+        self.error.parent.mkdir(parents=True, exist_ok=True)
+        self.error.unlink(missing_ok=True)  # of an earlier start
+        with open(self.log, "ab") as log:
+            done = subprocess.run(self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        if done.returncode not in (0, TOLD_TO_STOP):
+            failure.note(self.error, done.returncode, self.log)
+        if done.returncode:
+            raise subprocess.CalledProcessError(done.returncode, self.words)
 
     def checkpoint(self) -> Any:
         """The same: training goes on from its newest checkpoint."""

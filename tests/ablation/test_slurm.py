@@ -38,6 +38,20 @@ def test_a_job_trains_a_run(data_dir: str, tmp_path: pathlib.Path) -> None:
         assert json.loads((tmp_path / "runs" / name / "seed_0" / "result.json").read_text())["steps"] == 12
 
 
+@pytest.mark.parametrize("status, noted", [(3, True), (75, False)])
+def test_a_job_that_fails_says_why_and_one_that_was_told_to_stop_does_not(
+    status: int, noted: bool, tmp_path: pathlib.Path
+) -> None:
+    log, error = tmp_path / "t3" / "seed_0.log", tmp_path / "t3" / "seed_0.error"
+    words = [sys.executable, "-c", f"print('no room'); raise SystemExit({status})"]
+    with pytest.raises(subprocess.CalledProcessError, match=f"exit status {status}"):
+        slurm.Training(words, log, error)()
+    assert log.read_text() == "no room\n"
+    assert error.exists() == noted
+    if noted:
+        assert error.read_text() == "ended with status 3\nno room\n"
+
+
 def test_numbers_among_the_parameters_are_numbers() -> None:
     assert slurm.options("partition=gpu,timeout_min=600", True) == {"partition": "gpu", "timeout_min": 600}
     assert slurm.options(None, True) == slurm.options(None, False) == {}
