@@ -86,11 +86,17 @@ def validate_topology(config: ConfigDict, device_count: int, process_count: int)
 def validate_classes(config: ConfigDict, dataset_classes: int) -> None:
     """Checks that the classifier has a logit for each label of the data set.
 
-    More logits than labels are allowed: 1001 with a background class, say.
+    More logits than labels are allowed, 1001 with a background class say, but not for a folder of pictures: there
+    the number is easily forgotten, and a run that has begun can't change it.
 
     Raises:
-      ConfigError: if it has fewer.
+      ConfigError: if it has fewer, or may not have more.
     """
+    if config.data.name == "image_folder" and config.model.num_classes > dataset_classes:
+        raise ConfigError(
+            f"config.model.num_classes is {config.model.num_classes}, must be the {dataset_classes} classes of "
+            f"{config.data.folder!r}: --config.model.num_classes={dataset_classes}"
+        )
     if config.model.num_classes < dataset_classes:
         raise ConfigError(
             f"config.model.num_classes is {config.model.num_classes}, must be at least {dataset_classes}, "

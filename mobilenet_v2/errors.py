@@ -66,6 +66,9 @@ class DivergenceError(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean '…'?` where a known name is close, else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    """`; did you mean '…'?` where a known name is close, or the last part of a dotted one, else nothing."""
+    known = list(known)
+    last_parts = {one.rpartition(".")[2]: one for one in reversed(known)}
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    close += [last_parts[part] for part in difflib.get_close_matches(name.rpartition(".")[2], last_parts, n=1)]
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from ml_collections import ConfigDict
 
-from configs import default, digits
+from configs import default, digits, image_folder
 from mobilenet_v2 import config as config_lib
 from mobilenet_v2.config_fields import CAME_LATER
 from mobilenet_v2.errors import ConfigError
@@ -114,6 +114,15 @@ def test_there_may_be_more_logits_than_labels_but_not_fewer() -> None:
     config_lib.validate_classes(config, 9)
     with pytest.raises(ConfigError, match=r"config\.model\.num_classes is 10, must be at least 11, .*'digits'"):
         config_lib.validate_classes(config, 11)
+
+
+def test_a_folder_of_pictures_has_as_many_classes_as_the_classifier() -> None:
+    config = image_folder.get_config()
+    config_lib.validate_classes(config, 9)
+    with pytest.raises(
+        ConfigError, match=r"num_classes is 9, must be the 3 .* 'emoji': --config\.model\.num_classes=3"
+    ):
+        config_lib.validate_classes(config, 3)
 
 
 def test_a_config_of_before_a_field_came_is_as_it_then_was() -> None:

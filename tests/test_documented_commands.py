@@ -82,9 +82,9 @@ def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
     (folder / ".venv" / "bin" / "activate").touch()
     # The paper's sweep is of nineteen points.
     shutil.copy(REPOSITORY / "tests/ablation/small_sweep.py", folder / "configs/ablations/expansion_factor.py")
-    classes = [f"{split}/{name}" for split in ("train", "validation") for name in ("cat", "dog")]
-    for name in ("emoji", "pictures"):
-        pictures.fill(folder / name, [f"{place}/{index}.png" for place in classes for index in range(20)])
+    for name, classes in {"emoji": 9, "pictures": 3}.items():
+        places = [f"{split}/class_{index}" for split in ("train", "validation") for index in range(classes)]
+        pictures.fill(folder / name, [f"{place}/{index}.png" for place in places for index in range(20)])
     (folder / "photographs").mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     for path in (folder / "photographs" / "cat.jpg", folder / "cat.jpg"):

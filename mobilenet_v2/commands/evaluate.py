@@ -9,6 +9,7 @@ another source's, as torchvision_v2; --replica=N is which of a run's replicas, f
 
 import json
 import pathlib
+import sys
 from collections.abc import Sequence
 
 from absl import flags as absl_flags
@@ -43,6 +44,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _score_run(workdir: pathlib.Path, as_json: bool) -> None:
     setup = make_setup(run_directory.read_config(workdir))
+    if changed := run_directory.check_data(workdir, setup.data):
+        print(changed, file=sys.stderr)
     restored = None
     if (workdir / "checkpoints").is_dir():
         manager = checkpoint.open_reader(workdir / "checkpoints")

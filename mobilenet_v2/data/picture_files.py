@@ -67,7 +67,9 @@ def list_files(path: str | os.PathLike[str]) -> Listing:
         else:
             files, folders = _list_tar(root)
     except FileNotFoundError as error:
-        raise DataError(f"config.data.folder is {str(path)!r}, which does not exist") from error
+        raise DataError(
+            f"config.data.folder is {str(path)!r}, which does not exist; yours is --config.data.folder=PATH"
+        ) from error
     except tarfile.ReadError as error:
         raise DataError(
             f"config.data.folder is {str(path)!r}, must be a folder, a .zip, or a .tar that is not compressed ({error})"

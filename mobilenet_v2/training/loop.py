@@ -48,9 +48,12 @@ def run(config: ConfigDict, workdir: str, profile_steps: range | None = None) ->
         goes_on = checkpoint.has_steps(folder / "checkpoints")
         start = together(lambda: warm_start.NOTHING if goes_on else warm_start.load(config))
         setup = together(lambda: make_setup(config))
+        changed = together(lambda: run_directory.check_data(folder, setup.data)) if goes_on else None
         with _opened(folder, config, start) as manager:
             if is_first():
-                run_directory.write_class_names(folder, setup.dataset.class_names)
+                for line in filter(None, (*start.notes, start.other_classes(setup.data.class_names), changed)):
+                    print(line)
+                run_directory.write_data(folder, setup.data)
             restored = checkpoint.restore_latest(manager, setup.abstract_state())
             result = _train(setup, folder, manager, restored, start.arrays, profile_steps)
             if is_first():
@@ -70,9 +73,6 @@ def _opened(folder: pathlib.Path, config: ConfigDict, start: warm_start.WarmStar
                 held.enter_context(run_directory.hold(folder))
                 run_directory.create(folder, config, start.record)
 
-        if is_first():
-            for line in start.notes:
-                print(line)
         together(create)
         with disk.told(folder):
             manager = checkpoint.open_manager(folder / "checkpoints", config.train.keep_checkpoints)
@@ -178,7 +178,7 @@ def _result(setup: Setup, scores: dict[str, Any], seconds: float) -> dict[str, A
         "steps": setup.total_steps,
         "parameters": counted.parameters,
         "multiply_adds": counted.multiply_adds,
-        "examples": {use: len(source) for use, source in setup.splits.items()},
+        "examples": setup.data.examples,
         **scores,
         "seconds": round(seconds, 1),
     }

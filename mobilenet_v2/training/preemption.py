@@ -26,13 +26,19 @@ class StopRequest:
     def __init__(self, agree_every: int):
         self._agree_every = agree_every
         self.told = 0  # a signal's number, or 0
+        self.insisted = False  # a second Ctrl-C, whose exception may have been dropped
 
     def at(self, step: int) -> int:
         """The signal upon which all processes stop after `step`, or 0; each calls it for every step.
 
         A process that is alone knows at once. Several ask each other every `agree_every` steps, because each time all
         wait for the slowest.
+
+        Raises:
+          KeyboardInterrupt: if Ctrl-C was said twice.
         """
+        if self.insisted:
+            raise KeyboardInterrupt
         if jax.process_count() == 1:
             return self.told
         if step % self._agree_every:
@@ -59,6 +65,7 @@ def stop_request(agree_every: int = 1) -> Iterator[StopRequest]:
 
     def take(number: int, frame: FrameType | None) -> None:
         if request.told and number == signal.SIGINT:
+            request.insisted = True
             raise KeyboardInterrupt
         if not request.told:
             request.told = number

@@ -10,8 +10,8 @@ import pathlib
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -24,6 +24,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "ten
 
 _LOCK = ".lock"
 _CLASSES = "classes.json"
+_DATA = "data.json"
 
 # Fields that decide how fast a run is, and nothing that it computes.
 FREE = tuple(
@@ -38,6 +39,14 @@ FREE = tuple(
         "parallel.stall_minutes",
     )
 )
+
+
+class Described(NamedTuple):
+    """A data set: its classes' names by label, its prepared copy's name, and how many examples each use has."""
+
+    class_names: tuple[str, ...]
+    name: str
+    examples: dict[str, int]
 
 
 def check(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -128,11 +137,6 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
         raise WorkdirError(f"{str(path)!r} is damaged: {error}") from error
 
 
-def write_class_names(workdir: pathlib.Path, names: Sequence[str]) -> None:
-    """Keeps the names of the data set's classes, so that predictions need not have the data set."""
-    write_atomically(workdir / _CLASSES, json.dumps(list(names), ensure_ascii=False, indent=0) + "\n")
-
-
 def read_class_names(workdir: str | os.PathLike[str]) -> tuple[str, ...]:
     """Names by label; none where the run has kept none.
 
@@ -141,6 +145,46 @@ def read_class_names(workdir: str | os.PathLike[str]) -> tuple[str, ...]:
     """
     path = pathlib.Path(workdir) / _CLASSES
     return tuple(_read_json(path)) if path.exists() else ()
+
+
+def check_data(workdir: pathlib.Path, data: Described) -> str | None:
+    """Makes sure, without writing, that a data set is still the one that the run in `workdir` began with.
+
+    Where the run has kept nothing of it, any will do.
+
+    Returns:
+      What to tell, if classes and numbers are those of then and the copy is another.
+
+    Raises:
+      WorkdirError: if classes or numbers differ.
+    """
+    path = workdir / _DATA
+    if not path.exists():
+        return None
+    before = Described(read_class_names(workdir), **_read_json(path))
+    told = [f"new class {name!r}" for name in data.class_names if name not in before.class_names]
+    told += [f"no class {name!r}" for name in before.class_names if name not in data.class_names]
+    if not told and before.class_names != data.class_names:
+        told = ["other order of classes"]
+    told += [
+        f"{use}: {before.examples.get(use, 0)} → {n} examples"
+        for use, n in data.examples.items()
+        if n != before.examples.get(use)
+    ]
+    if told:
+        raise WorkdirError(
+            f"the data set is not the one that the run in {str(workdir)!r} began with ({', '.join(told)}); put it back "
+            f"as it was, or start a run in another workdir, from these weights by --config.init_from={workdir}"
+        )
+    if before.name != data.name:
+        return f"warning: data set {data.name}, but the run began with {before.name}: files or their times have changed"
+    return None
+
+
+def write_data(workdir: pathlib.Path, data: Described) -> None:
+    """Keeps what `check_data` compares; the classes' names in a file of their own, for predictions without the data."""
+    write_atomically(workdir / _CLASSES, json.dumps(list(data.class_names), ensure_ascii=False, indent=0) + "\n")
+    write_atomically(workdir / _DATA, json.dumps({"name": data.name, "examples": data.examples}, indent=2) + "\n")
 
 
 def read_result(workdir: pathlib.Path) -> dict[str, Any] | None:

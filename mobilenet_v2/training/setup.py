@@ -22,6 +22,7 @@ from mobilenet_v2.models.over_devices import BATCH_AXIS
 from mobilenet_v2.training import replicas, sharding
 from mobilenet_v2.training.frozen import frozen_in_network
 from mobilenet_v2.training.optimizer import make_optimizer, make_schedule
+from mobilenet_v2.training.run_directory import Described
 from mobilenet_v2.training.state import TrainState, abstract_state, create_state
 from mobilenet_v2.training.steps import Gather, eval_step, train_step
 from mobilenet_v2.weights.arrays import Arrays
@@ -51,6 +52,12 @@ class Setup:
     total_steps: int
     train_step: Callable[..., Any]
     eval_step: Callable[..., Any]
+
+    @property
+    def data(self) -> Described:
+        """What a run's folder keeps of its data set."""
+        examples = {use: len(source) for use, source in self.splits.items()}
+        return Described(self.dataset.class_names, self.dataset.builder.info.full_name, examples)
 
     def create_state(self, arrays: Arrays | None = None) -> TrainState:
         """A new state, on its devices; `arrays`, by path, take the place of initialised variables."""

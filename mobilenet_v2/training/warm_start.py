@@ -24,11 +24,23 @@ class WarmStart(NamedTuple):
       arrays: "params/…" and "batch_stats/…", float32.
       notes: lines for a person: what was found and done, and what of the config is not as in the source.
       record: what `environment.json` keeps; None if nothing was read.
+      class_names: of the classifier that is kept; empty where they aren't known, or a new one is drawn.
     """
 
     arrays: Arrays
     notes: list[str]
     record: dict[str, Any] | None
+    class_names: tuple[str, ...] = ()
+
+    def other_classes(self, names: tuple[str, ...]) -> str | None:
+        """What to tell if the classifier that is kept is of other classes than `names`, those of the data set."""
+        differing = [pair for pair in zip(self.class_names, names, strict=False) if pair[0] != pair[1]]
+        if not differing:
+            return None
+        was, now = differing[0]
+        return (
+            f"warning: the classifier is kept, whose class {was!r} is now {now!r}; names that differ: {len(differing)}"
+        )
 
 
 NOTHING = WarmStart({}, [], None)
@@ -41,6 +53,7 @@ class _Source(NamedTuple):
     model: Any
     images: dict[str, Any]
     record: dict[str, Any]
+    class_names: tuple[str, ...]
 
 
 def load(config: ConfigDict) -> WarmStart:
@@ -64,12 +77,13 @@ def load(config: ConfigDict) -> WarmStart:
     backbone = {path: array for path, array in arrays.items() if not path.startswith(CLASSIFIER)}
     classifier = fitting_classifier(arrays, classes, config.seed, notes.append)
     model = build_model(config.model)
+    kept = () if classifier is None else source.class_names
     if classifier is None:
         model, classifier = model.clone(num_classes=0), {}
     arrays = {path: np.asarray(array, np.float32) for path, array in {**backbone, **classifier}.items()}
     check_shapes(name, model, arrays, "config.model (found for expected)", config.data.channels)
     notes += _differences(name, source, config)
-    return WarmStart(arrays, notes, {"init_from": name, **source.record})
+    return WarmStart(arrays, notes, {"init_from": name, **source.record}, kept)
 
 
 def _of_file(name: str, notes: list[str]) -> _Source:
@@ -77,7 +91,7 @@ def _of_file(name: str, notes: list[str]) -> _Source:
     preprocessing = imported.preprocessing
     images = {} if preprocessing is None else {"mean": preprocessing.mean, "std": preprocessing.std}
     record = {"file": str(imported.path), "source": imported.source, "sha256": imported.sha256}
-    return _Source(imported.arrays, imported.model, images, record)
+    return _Source(imported.arrays, imported.model, images, record, imported.class_names)
 
 
 def _of_run(folder: pathlib.Path, notes: list[str]) -> _Source:
@@ -86,7 +100,8 @@ def _of_run(folder: pathlib.Path, notes: list[str]) -> _Source:
     images = {field: tuple(trained.config["data"][field]) for field in ("mean", "std")}
     file = str(folder / "checkpoints" / str(trained.step))
     record = {"file": file, "source": f"{trained.what} of a run", "sha256": trained.sha256}
-    return _Source(trained.arrays, build_model(run_directory.read_config(folder).model), images, record)
+    model, names = build_model(run_directory.read_config(folder).model), run_directory.read_class_names(folder)
+    return _Source(trained.arrays, model, images, record, names)
 
 
 def _with_channels(arrays: Arrays, channels: int, notes: list[str]) -> Arrays:

@@ -19,7 +19,12 @@ def flags(tmp_path: pathlib.Path) -> list[str]:
     folder = fill(tmp_path / "pictures", TWO_CLASSES)
     (folder / "notes.txt").write_text("mine")
     data_dir = f"--config.data.data_dir={tmp_path / 'data'}"
-    return ["prepare", f"--config={CONFIGS / 'image_folder.py'}", f"--config.data.folder={folder}", data_dir]
+    config = [
+        f"--config={CONFIGS / 'image_folder.py'}",
+        f"--config.data.folder={folder}",
+        "--config.model.num_classes=2",
+    ]
+    return ["prepare", *config, data_dir]
 
 
 def test_it_says_what_it_made_and_where(

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import threading
@@ -44,9 +45,18 @@ def test_of_several_processes_none_stops_before_all_have_agreed(
 def test_a_person_may_stop_what_a_scheduler_is_stopping() -> None:
     with stop_request() as request:
         os.kill(os.getpid(), signal.SIGTERM)
+        assert request.at(1) == signal.SIGTERM
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        assert request.at(1) == signal.SIGTERM
+
+
+def test_who_insists_is_heard_at_the_next_step_where_the_exception_was_dropped() -> None:
+    with stop_request() as request:
+        os.kill(os.getpid(), signal.SIGINT)
+        with contextlib.suppress(KeyboardInterrupt):  # as a callback of JAX's does
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            request.at(1)
 
 
 def test_a_scheduler_gets_a_status_upon_which_it_starts_the_run_again_and_a_person_does_not() -> None:

@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
@@ -74,6 +75,39 @@ def test_a_damaged_config_is_named(text: str, tmp_path: pathlib.Path) -> None:
 def test_what_is_no_run_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(WorkdirError, match="holds no run"):
         run_directory.read_config(tmp_path)
+
+
+DATA = run_directory.Described(("cat", "dog"), "image_folder/pictures-1/1.0.0", {"train": 8, "validation": 2})
+
+
+def test_a_run_without_a_word_on_its_data_goes_on_with_any(tmp_path: pathlib.Path) -> None:
+    assert run_directory.check_data(tmp_path, DATA) is None
+
+
+def test_another_copy_of_as_many_pictures_of_the_same_classes_is_told(tmp_path: pathlib.Path) -> None:
+    run_directory.write_data(tmp_path, DATA)
+    assert run_directory.check_data(tmp_path, DATA) is None
+    told = run_directory.check_data(tmp_path, DATA._replace(name="image_folder/pictures-2/1.0.0"))
+    assert told is not None
+    assert "image_folder/pictures-2/1.0.0, but the run began with image_folder/pictures-1/1.0.0" in told
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [
+        ({"class_names": ("bird", "cat", "dog")}, "new class 'bird'"),
+        ({"class_names": ("cat", "wolf")}, "new class 'wolf', no class 'dog'"),
+        ({"class_names": ("dog", "cat")}, "other order of classes"),
+        ({"examples": {"train": 9, "validation": 2}}, "train: 8 → 9 examples"),
+        ({"examples": {**DATA.examples, "test": 2}}, "test: 0 → 2 examples"),
+    ],
+)
+def test_other_classes_or_numbers_of_pictures_are_refused(
+    changed: dict[str, Any], told: str, tmp_path: pathlib.Path
+) -> None:
+    run_directory.write_data(tmp_path, DATA)
+    with pytest.raises(WorkdirError, match=rf"began with \({told}\); .* --config\.init_from={tmp_path}"):
+        run_directory.check_data(tmp_path, DATA._replace(**changed))
 
 
 def test_a_result_exists_only_once_it_is_written(tmp_path: pathlib.Path) -> None:

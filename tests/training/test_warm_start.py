@@ -111,6 +111,15 @@ def test_of_a_run_of_other_classes_all_but_the_classifier_is_taken(tiny_config: 
     np.testing.assert_array_equal(state["params/classifier/kernel"], drawn["params/classifier/kernel"])
 
 
+def test_a_classifier_that_is_kept_for_other_classes_is_told(tiny_config: ConfigDict, run: pathlib.Path) -> None:
+    tiny_config.init_from = str(run)
+    start, names = warm_start.load(tiny_config), make_setup(tiny_config).data.class_names
+    assert start.other_classes(names) is None
+    assert start.other_classes(("zero", *names[1:])) == (
+        "warning: the classifier is kept, whose class '0' is now 'zero'; names that differ: 1"
+    )
+
+
 def test_a_killed_run_goes_on_without_the_file_and_ends_bit_equal(
     tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
