@@ -42,7 +42,7 @@ def _intervals(results: Results) -> str:
         f"**Differences** are to {baseline}, in points, with two intervals of nominally 95 %: percentiles of a "
         "bootstrap over seeds, and Welch's t. With 3, 5 and 10 seeds of both the bootstrap's hold the true difference "
         "in 80, 88 and 92 of 100 cases, being too narrow for few seeds; Welch's in 97, 96 and 95, of normally "
-        "distributed accuracies. Only if both exclude 0 does a point differ; otherwise a difference is not shown, "
+        "distributed accuracies. Only if both exclude 0 does a point differ; otherwise no difference is established, "
         f"which is not to say that there is none.{chance if compared else ''}"
     )
 

@@ -90,7 +90,7 @@ def _comparison(name: str, accuracies: Sequence[float], results: Results) -> lis
     apart = statistics.difference(accuracies, reference)
     if apart is None:
         return ["—", "—", "—", "too few seeds" if accuracies else "—"]
-    differs = "yes" if apart.excludes_zero else "not shown"
+    differs = "yes" if apart.excludes_zero else "not established"
     if min(len(accuracies), len(reference)) < FEW:
         differs = "too few seeds"
     return [_signed(apart.difference), _interval(apart.bootstrap), _interval(apart.welch), differs]

@@ -58,7 +58,7 @@ def test_the_baseline_comes_first_and_the_others_are_compared_with_it(found: res
     assert cells(found, "t6")["test accuracy, %"] == "61.00 ± 0.58"
     assert cells(found, "t3")["difference, points"] == "-11.00"
     assert cells(found, "t3")["differs"] == "yes"
-    assert cells(found, "t1")["differs"] == "not shown"
+    assert cells(found, "t1")["differs"] == "not established"
 
 
 def test_a_point_of_few_seeds_says_so_and_does_not_differ(found: results.Results, tmp_path: pathlib.Path) -> None:
