@@ -182,3 +182,9 @@ FIELDS = {
     "parallel.heartbeat_seconds": integer(1, 86400),
     "parallel.stall_minutes": number("a number of minutes in [0, 10000]", lambda v: 0 <= v <= 1e4),
 }
+
+# Of a network that is not trained: it may have a classifier of one class, or none, where training needs two.
+NETWORK_FIELDS = {
+    **{name.removeprefix("model."): field for name, field in FIELDS.items() if name.startswith("model.")},
+    "num_classes": integer(0),
+}

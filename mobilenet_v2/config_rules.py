@@ -21,20 +21,15 @@ from mobilenet_v2.models.layers import head_channels
 
 
 def check_model(config: ConfigDict) -> None:
-    """Strides against the image, the head against the divisor, no ablation of MobileNetV1.
+    """The network's fields among each other, and its strides against the image.
 
     Raises:
       ConfigError: names the fields that do not go together.
     """
     model = config.model
-    strides = {
-        "stages": _validated_strides("stages", model.stages, STAGE_FIELDS, STAGE_COLUMNS),
-        "separable_stages": _validated_strides(
-            "separable_stages", model.separable_stages, SEPARABLE_STAGE_FIELDS, SEPARABLE_STAGE_COLUMNS
-        ),
-    }
+    check_network(model)
     rows = "separable_stages" if model.name == "mobilenet_v1" else "stages"
-    stride = math.prod([model.stem_stride, *strides[rows]])
+    stride = math.prod([model.stem_stride, *(row[-1] for row in model[rows])])
     if model.output_stride is not None:
         stride = min(stride, model.output_stride)
     for section in ("data", "augment"):
@@ -44,10 +39,22 @@ def check_model(config: ConfigDict) -> None:
                 f"config.{section}.image_size is {size}, must be at least {stride}, the product of "
                 f"config.model.stem_stride and the strides of config.model.{rows}"
             )
+
+
+def check_network(model: ConfigDict) -> None:
+    """The rows of the stages, the head against the divisor, no ablation of MobileNetV1.
+
+    Args:
+      model: `config.model`, all of it.
+
+    Raises:
+      ConfigError: names the fields that do not go together.
+    """
+    _check_rows("stages", model.stages, STAGE_FIELDS, STAGE_COLUMNS)
+    _check_rows("separable_stages", model.separable_stages, SEPARABLE_STAGE_FIELDS, SEPARABLE_STAGE_COLUMNS)
     if model.name == "mobilenet_v1":
-        _must_be_plain(
-            config, "model", WITHOUT_ABLATION, f"config.model.name is {model.name!r}, which has no such thing"
-        )
+        where = f"config.model.name is {model.name!r}, which has no such thing"
+        _must_be_plain(model, "model", WITHOUT_ABLATION, where)
         return
     head_width = head_channels(model.head_channels, model.width_multiplier, model.head_rule)
     if head_width < model.channel_divisor:
@@ -57,22 +64,21 @@ def check_model(config: ConfigDict) -> None:
         )
 
 
-def _validated_strides(name: str, rows: Any, fields: Mapping[str, Field], columns: str) -> list[int]:
-    """The strides of a table of stages, each row of which is as `fields` say."""
+def _check_rows(name: str, rows: Any, fields: Mapping[str, Field], columns: str) -> None:
+    """A table of stages has rows as `fields` say."""
     for index, row in enumerate(rows):
         if len(row) != len(fields):
             raise ConfigError(f"config.model.{name}[{index}] is {row!r}, must be ({columns})")
         for (column, field), value in zip(fields.items(), row, strict=True):
             if not field.accepts(value):
                 raise ConfigError(f"config.model.{name}[{index}] has {column} {value!r}, must be {field.allowed}")
-    return [row[-1] for row in rows]
 
 
-def _must_be_plain(config: ConfigDict, section: str, plain: Mapping[str, Any], where: str) -> None:
+def _must_be_plain(fields: ConfigDict, section: str, plain: Mapping[str, Any], where: str) -> None:
     """Refuses fields of a section that are other than `plain` says; `where` says what leaves them no choice."""
     for name, value in plain.items():
-        if config[section][name] != value:
-            raise ConfigError(f"config.{section}.{name} is {config[section][name]!r}, must be {value!r} where {where}")
+        if fields[name] != value:
+            raise ConfigError(f"config.{section}.{name} is {fields[name]!r}, must be {value!r} where {where}")
 
 
 def check_data(config: ConfigDict) -> None:
@@ -124,7 +130,7 @@ def check_augmentation(config: ConfigDict) -> None:
     augment, data = config.augment, config.data
     if data.residence == "device":
         where = "config.data.residence is 'device', where images are decoded and cut once"
-        _must_be_plain(config, "augment", AUGMENTED_ON_HOST, where)
+        _must_be_plain(augment, "augment", AUGMENTED_ON_HOST, where)
     size = augment.image_size or data.image_size
     if augment.crop == "padded" and augment.crop_padding >= size:
         raise ConfigError(
@@ -139,10 +145,10 @@ def check_augmentation(config: ConfigDict) -> None:
         )
     if augment.colour_order == "slim_fast":
         where = "config.augment.colour_order is 'slim_fast', which has brightness and saturation alone"
-        _must_be_plain(config, "augment", {"contrast": 0, "hue": 0}, where)
+        _must_be_plain(augment, "augment", {"contrast": 0, "hue": 0}, where)
     if augment.policy != "rand_augment":
         where = f"config.augment.policy is {augment.policy!r}, which has no such thing"
-        _must_be_plain(config, "augment", {"policy_magnitude_std": 0, "policy_probability": 1}, where)
+        _must_be_plain(augment, "augment", {"policy_magnitude_std": 0, "policy_probability": 1}, where)
 
 
 def check_training(config: ConfigDict) -> None:
@@ -192,7 +198,7 @@ def check_replicas(config: ConfigDict) -> None:
         )
     if config.replicas > 1:
         where = f"config.replicas is {config.replicas}: replicas are for networks that a device holds several of"
-        _must_be_plain(config, "parallel", {"parameters": "replicated"}, where)
+        _must_be_plain(config.parallel, "parallel", {"parameters": "replicated"}, where)
 
 
 def check_parallel(config: ConfigDict) -> None:

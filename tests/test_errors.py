@@ -6,7 +6,15 @@ from mobilenet_v2.errors import UserError, nearest
 
 @pytest.mark.parametrize(
     "name, closest",
-    [("bach_size", "batch_size"), ("train.bach_size", "train.batch_size"), ("Batch_Size", "batch_size")],
+    [
+        ("bach_size", "batch_size"),
+        ("train.bach_size", "train.batch_size"),
+        ("Batch_Size", "batch_size"),
+        ("optimizer.log_every", "train.log_every"),
+        ("batch", "batch_size"),
+        ("train.size", "train.batch_size"),
+        ("every", "train.log_every"),
+    ],
 )
 def test_the_closest_known_name_is_proposed(name: str, closest: str) -> None:
     known = ["seed", "batch_size", "train.batch_size", "train.log_every"]

@@ -11,8 +11,9 @@ from flax import linen as nn
 
 from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.build import build_model
-from mobilenet_v2.models.variants import Preprocessing, Provenance, build_variant
+from mobilenet_v2.models.variants import Preprocessing, Provenance
 from mobilenet_v2.serving.class_names import class_names_of
+from mobilenet_v2.serving.network_fields import network_fields
 from mobilenet_v2.weights.load import Variables, with_classes
 from mobilenet_v2.weights.preprocessing import at_size
 
@@ -22,17 +23,19 @@ def create_model(name: str = "mobilenet_v2", **fields: Any) -> nn.Module:
 
     Args:
       name: "mobilenet_v2" or "mobilenet_v1"; or a published one, "timm/mobilenetv2_110d", of `models.variants`.
-      fields: of `config.model`; those that are missing are the published network's, or torchvision's.
+      fields: of `config.model`, which must be as the command line wants them; a table of stages may be of lists, and
+        `num_classes` 0, which leaves the classifier out. Those that are missing are the published network's, or
+        torchvision's.
 
     Raises:
-      ValueError: if there is no such network or field.
+      ValueError: if there is no such network or field, or a field has a value that it may not have: what is allowed.
 
     >>> create_model("mobilenet_v2", width_multiplier=0.5).head_width()
     1280
     >>> create_model("keras/mobilenet_v2_035", num_classes=10).padding
     'same'
     """
-    return build_variant(name, **fields) if "/" in name else build_model({"name": name, **fields})
+    return build_model(network_fields(name, fields))
 
 
 def load_pretrained(

@@ -25,6 +25,7 @@ from flax.traverse_util import unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decision_policy
 
 from mobilenet_v2.errors import CheckpointError
+from mobilenet_v2.quiet import errors_alone
 from mobilenet_v2.training import disk, packing
 from mobilenet_v2.training.processes import agreed, first_of, gather_bytes, is_first, together
 from mobilenet_v2.training.state import TrainState
@@ -58,8 +59,11 @@ def open_reader(folder: pathlib.Path) -> ocp.CheckpointManager:
     alone = ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"alone_{me}"
     )
-    options = ocp.CheckpointManagerOptions(read_only=True, create=False, multiprocessing_options=alone)
-    return ocp.CheckpointManager(folder.absolute(), item_handlers=_item_handlers(alone), options=options)
+    options = ocp.CheckpointManagerOptions(
+        read_only=True, save_interval_steps=0, create=False, multiprocessing_options=alone
+    )
+    with errors_alone("absl"):  # it would warn that it only reads
+        return ocp.CheckpointManager(folder.absolute(), item_handlers=_item_handlers(alone), options=options)
 
 
 def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any]) -> None:

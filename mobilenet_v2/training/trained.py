@@ -12,7 +12,7 @@ from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.training import checkpoint, run_directory
-from mobilenet_v2.weights.arrays import Arrays
+from mobilenet_v2.weights.arrays import Arrays, shown_digest
 from mobilenet_v2.weights.load import Imported, Variables, import_file, to_variables
 
 
@@ -135,5 +135,5 @@ def describe(folder: pathlib.Path, trained: Trained) -> str:
     """A line for a person."""
     return (
         f"{folder.name}: {trained.what} of step {trained.step}, {len(trained.arrays)} arrays, sha256 of their bytes "
-        f"{trained.sha256}"
+        f"{shown_digest(trained.sha256)}"
     )

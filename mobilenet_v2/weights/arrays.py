@@ -56,3 +56,8 @@ def first(names: Iterable[str]) -> str:
     listed = list(names)
     shown = ", ".join(repr(name[:_LONGEST]) for name in listed[:_SHOWN]) or "none"
     return shown if len(listed) <= _SHOWN else f"{shown}, … ({len(listed)} in all)"
+
+
+def shown_digest(sha256: str) -> str:
+    """A checksum's first 12 digits, by which a person tells two apart; records have all 64."""
+    return f"{sha256[:12]}…"

@@ -2,9 +2,13 @@
 
 import pathlib
 import re
+import socket
+import urllib.parse
+import urllib.request
 from typing import NamedTuple
 
 from mobilenet_v2.errors import WeightsError
+from mobilenet_v2.quiet import errors_alone
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILE = "model.safetensors"
@@ -45,7 +49,8 @@ def fetch(name: str, revision: str | None = None, cache_dir: str | None = None, 
         path = _download(name, _FILE, revision, cache_dir, offline)
     except errors.LocalEntryNotFoundError as error:
         raise WeightsError(
-            f"weights {name!r}{_at(revision)} are no file here and not in the hub's cache, and the hub can't be asked"
+            f"weights {name!r}{_at(revision)} are no file here and not in the hub's cache, and {_why(error, offline)}. "
+            "Give the path of a weight file, or the folder of a run"
         ) from error
     except errors.EntryNotFoundError as error:
         raise WeightsError(
@@ -75,11 +80,16 @@ def _download(name: str, file: str, revision: str | None, cache_dir: str | None,
     from huggingface_hub import errors
 
     try:
-        return pathlib.Path(
-            huggingface_hub.hf_hub_download(
-                name, file, revision=revision, cache_dir=cache_dir, local_files_only=offline
+        with errors_alone("huggingface_hub.utils._http"):  # which tells of every attempt, twice
+            return pathlib.Path(
+                huggingface_hub.hf_hub_download(
+                    name,
+                    file,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    local_files_only=offline or _unknown_host() is not None,
+                )
             )
-        )
     except errors.EntryNotFoundError:
         raise
     except errors.RevisionNotFoundError as error:
@@ -91,6 +101,39 @@ def _download(name: str, file: str, revision: str | None, cache_dir: str | None,
     except Exception as error:  # of many types, from the hub's client and the HTTP library under it
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise WeightsError(f"{file} of weights {name!r}{_at(revision)} can't be fetched: {reason}") from error
+
+
+def _host() -> str:
+    from huggingface_hub import constants
+
+    return urllib.parse.urlsplit(constants.ENDPOINT).hostname or constants.ENDPOINT
+
+
+def _unknown_host() -> str | None:
+    """Why nobody knows the hub's address; None where somebody does, or a proxy is asked for it.
+
+    The hub's client would ask for half a minute before it says so.
+    """
+    if urllib.request.getproxies():
+        return None
+    try:
+        socket.getaddrinfo(_host(), 443)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _why(error: BaseException, offline: bool) -> str:
+    """Why the hub was not asked, or did not answer `error`."""
+    from huggingface_hub import constants
+
+    if offline or constants.HF_HUB_OFFLINE:
+        return f"{'offline' if offline else 'HF_HUB_OFFLINE'} forbids to ask it"
+    cause = error
+    while cause.__cause__ is not None or cause.__context__ is not None:
+        cause = cause.__cause__ or cause.__context__ or cause
+    said = _unknown_host() or getattr(cause, "strerror", None) or " ".join(str(cause).split())[:200]
+    return f"{_host()} can't be reached ({said})"
 
 
 def _at(revision: str | None) -> str:

@@ -17,7 +17,7 @@ from mobilenet_v2.models.initializers import kernel_initializers
 from mobilenet_v2.models.variants import Preprocessing
 from mobilenet_v2.weights import hub, name_map, native, sources
 from mobilenet_v2.weights.architecture import check_shapes, mobilenet_v1_fields, mobilenet_v2_fields
-from mobilenet_v2.weights.arrays import Arrays, as_float32, first
+from mobilenet_v2.weights.arrays import Arrays, as_float32, first, shown_digest
 from mobilenet_v2.weights.json_file import read_object
 from mobilenet_v2.weights.preprocessing import describe, preprocessing_of
 from mobilenet_v2.weights.reading import Contents, read_file
@@ -113,7 +113,7 @@ def import_file(
     if negative:
         raise WeightsError(f"{contents.path.name!r} has negative variances in {first(negative)}")
     digest = _sha256(contents.files)
-    report(f"{contents.path.name}: {imported.source}, {len(arrays)} arrays, sha256 {digest}")
+    report(f"{contents.path.name}: {imported.source}, {len(arrays)} arrays, sha256 {shown_digest(digest)}")
     if imported.preprocessing is not None:
         report(f"images: {describe(imported.preprocessing)}")
     return imported._replace(arrays=arrays, sha256=digest)

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mobilenet_v2.config_fields import FIELDS, SEPARABLE_STAGE_FIELDS, STAGE_FIELDS
-from mobilenet_v2.config_kinds import Field
+from mobilenet_v2.config_fields import NETWORK_FIELDS, SEPARABLE_STAGE_FIELDS, STAGE_FIELDS
 from mobilenet_v2.errors import WeightsError, nearest
 from mobilenet_v2.models import activations
 from mobilenet_v2.models.build import NETWORKS, attributes_of, build_model
@@ -129,10 +128,9 @@ def _class_names(file: str, names: Any, fields: Mapping[str, Any]) -> tuple[str,
 
 
 def _check_field(file: str, name: str, value: Any) -> None:
-    known = {key.removeprefix("model."): field for key, field in FIELDS.items() if key.startswith("model.")}
-    if name not in known:
-        raise WeightsError(f"{file!r} has no field {name!r} to state{nearest(name, known)}")
-    field = _classes(known[name], name)
+    if name not in NETWORK_FIELDS:
+        raise WeightsError(f"{file!r} has no field {name!r} to state{nearest(name, NETWORK_FIELDS)}")
+    field = NETWORK_FIELDS[name]
     if not field.accepts(value):
         raise WeightsError(f"{file!r} states {name} {value!r}, must be {field.allowed}")
     for row in value if name in _ROWS else ():
@@ -148,13 +146,6 @@ def _check_row(file: str, name: str, row: tuple[Any, ...]) -> None:
             raise WeightsError(f"{file!r} states {column} {value!r} in {name}, must be {field.allowed}")
 
 
-def _classes(field: Field, name: str) -> Field:
-    """A network may have a classifier of one class, or none; training needs two."""
-    if name != "num_classes":
-        return field
-    return Field("an integer ≥ 0", lambda value: (value in (0, 1) and type(value) is int) or field.accepts(value))
-
-
 def _to_json(model: Any) -> dict[str, Any]:
     """The network's fields as a config states them."""
     fields = {name: _plain(getattr(model, name)) for name in sorted(attributes_of(type(model)))}
@@ -164,12 +155,12 @@ def _to_json(model: Any) -> dict[str, Any]:
     fields["dtype"] = jnp.dtype(model.dtype).name
     fields["activation"] = activations.name_of(model.activation)
     for name, value in list(fields.items()):
-        field = _classes(FIELDS[f"model.{name}"], name) if f"model.{name}" in FIELDS else None
+        field = NETWORK_FIELDS.get(name)
         if field is not None and not field.accepts(value):
             raise WeightsError(f"{name} is {value!r}, must be {field.allowed} to be written")
-        if f"model.{name}" not in FIELDS and value == getattr(type(model), name):
+        if field is None and value == getattr(type(model), name):
             del fields[name]
-        elif f"model.{name}" not in FIELDS:
+        elif field is None:
             raise WeightsError(f"the network has {name} {value!r}, which no config can state")
     return fields
 

@@ -83,24 +83,6 @@ def test_evaluate_repeats_the_result_exactly(
     assert printed == {"step": 12, "validation": result["validation"], "test": result["test"]}
 
 
-def test_neither_training_nor_evaluation_goes_on_with_other_data(
-    tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    workdir = tmp_path / "run"
-    loop.run(tiny_config, str(workdir))
-    (workdir / "result.json").unlink()
-    data = json.loads((workdir / "data.json").read_text())
-    (workdir / "data.json").write_text(json.dumps({**data, "name": "digits/0.9.0"}))
-    loop.run(tiny_config, str(workdir))
-    assert "warning: data set digits/1.0.0, but the run began with digits/0.9.0" in capsys.readouterr().out
-    (workdir / "result.json").unlink()
-    (workdir / "data.json").write_text(json.dumps({**data, "examples": {**data["examples"], "train": 5}}))
-    with pytest.raises(WorkdirError, match=r"train: 5 → \d+ examples"):
-        loop.run(tiny_config, str(workdir))
-    with pytest.raises(WorkdirError, match=r"train: 5 → \d+ examples"):
-        evaluate.main(["evaluate", f"--workdir={workdir}"])
-
-
 def test_without_averages_only_the_raw_scores_are_told(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     tiny_config.optimizer.ema_decay = 0.0
     result = loop.run(tiny_config, str(tmp_path / "run"))

@@ -7,8 +7,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from mobilenet_v2 import config as config_lib
+from mobilenet_v2.commands import evaluate
 from mobilenet_v2.errors import WorkdirError
-from mobilenet_v2.training import run_directory
+from mobilenet_v2.training import loop, run_directory
 
 
 def start(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -108,6 +109,24 @@ def test_other_classes_or_numbers_of_pictures_are_refused(
     run_directory.write_data(tmp_path, DATA)
     with pytest.raises(WorkdirError, match=rf"began with \({told}\); .* --config\.init_from={tmp_path}"):
         run_directory.check_data(tmp_path, DATA._replace(**changed))
+
+
+def test_neither_training_nor_evaluation_goes_on_with_other_data(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir = tmp_path / "run"
+    loop.run(tiny_config, str(workdir))
+    (workdir / "result.json").unlink()
+    data = json.loads((workdir / "data.json").read_text())
+    (workdir / "data.json").write_text(json.dumps({**data, "name": "digits/0.9.0"}))
+    loop.run(tiny_config, str(workdir))
+    assert "warning: data set digits/1.0.0, but the run began with digits/0.9.0" in capsys.readouterr().out
+    (workdir / "result.json").unlink()
+    (workdir / "data.json").write_text(json.dumps({**data, "examples": {**data["examples"], "train": 5}}))
+    with pytest.raises(WorkdirError, match=r"train: 5 → \d+ examples"):
+        loop.run(tiny_config, str(workdir))
+    with pytest.raises(WorkdirError, match=r"train: 5 → \d+ examples"):
+        evaluate.main(["evaluate", f"--workdir={workdir}"])
 
 
 def test_a_result_exists_only_once_it_is_written(tmp_path: pathlib.Path) -> None:

@@ -1,5 +1,7 @@
 import json
+import logging
 import pathlib
+import re
 
 import jax
 import numpy as np
@@ -43,6 +45,19 @@ def test_a_run_becomes_a_file_of_the_same_network_variables_and_score(
         result = json.loads((run / "result.json").read_text())
         assert scores["test"]["accuracy"] == pytest.approx(result["test"]["ema_accuracy"])
         assert scores["test"]["loss"] == pytest.approx(result["test"]["ema_loss"], rel=1e-5)
+
+
+def test_a_notebook_reads_a_run_in_one_line_of_its_own(
+    run: pathlib.Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    capfd.readouterr()
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        trained.load_run(run)
+    assert caplog.messages == []
+    said, warned = capfd.readouterr()
+    assert re.fullmatch(r"run: averaged variables of step 4, \d+ arrays, sha256 of their bytes [0-9a-f]{12}…\n", said)
+    assert warned == ""
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: pathlib.Path) -> None:

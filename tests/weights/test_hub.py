@@ -1,5 +1,7 @@
+import logging
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -16,6 +18,16 @@ from tests.weights.small import quiet
 
 NAME = "timm/mobilenetv2_100.ra_in1k"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(autouse=True)
+def connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's address is known, wherever the tests run."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+
+
+def unknown(*_: object, **__: object) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 @pytest.fixture
@@ -122,3 +134,53 @@ def test_a_config_that_can_t_be_fetched_is_no_config_that_is_not_there(
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(WeightsError, match=message):
         hub.fetch(NAME, cache_dir=str(cache))
+
+
+NOWHERE = (
+    r"are no file here and not in the hub's cache, and {}\. Give the path of a weight file, or the folder of a run"
+)
+
+
+def test_without_a_connection_it_is_said_at_once_why_and_what_to_do(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    reason = NOWHERE.format(r"huggingface\.co can't be reached \(Name or service not known\)")
+    with pytest.raises(WeightsError, match=reason):
+        hub.fetch(NAME, cache_dir=str(tmp_path))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_a_connection_the_cache_still_has_the_file(
+    cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for beside in ("config.json", "preprocessor_config.json"):
+        (next(cache.glob("models--*/snapshots/*")) / beside).write_text("{}")
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert hub.fetch(NAME, cache_dir=str(cache)).commit == COMMIT
+
+
+def test_offline_says_that_it_forbids_to_ask(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(WeightsError, match=NOWHERE.format("offline forbids to ask it")):
+        hub.fetch(NAME, cache_dir=str(tmp_path), offline=True)
+
+
+def test_attempts_of_the_hubs_client_are_not_told_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("huggingface_hub.utils._http")
+
+    def download(*_: object, **__: object) -> str:
+        logger.warning("Retrying in 1s")
+        raise errors.LocalEntryNotFoundError("no") from TimeoutError(110, "Connection timed out")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    level = logger.level
+    with pytest.raises(
+        WeightsError, match=NOWHERE.format(r"huggingface\.co can't be reached \(Connection timed out\)")
+    ):
+        hub.fetch(NAME)
+    assert capfd.readouterr() == ("", "")
+    assert logger.level == level
