@@ -12,18 +12,19 @@
 # ---
 
 # %% [markdown]
-# # A tour: three lines to features and costs
+# # A tour: from a picture to classes, features and costs
 #
-# Where the HuggingFace hub can be reached, these are the three lines:
+# Where the HuggingFace hub can be reached, these are the four lines:
 #
 # ```python
 # model, variables = mnv2.load_pretrained("timm/mobilenetv2_100.ra_in1k")
+# mnv2.predict(model, variables, ["cat.jpg"])
 # mnv2.features(model, variables, "cat.jpg")
 # mnv2.summarize(model)
 # ```
 #
 # This notebook asks nothing of the internet. It takes the same network with weights drawn at random: shapes and costs
-# are those of the published one, its features mean nothing yet.
+# are those of the published one, its classes and features mean nothing yet.
 
 # %%
 import jax
@@ -51,6 +52,13 @@ photograph = load_sample_image("china.jpg")
 pooled = mnv2.features(model, variables, photograph)
 print(f"photograph {photograph.dtype} {photograph.shape} → features {pooled.dtype} {pooled.shape}")
 
+[likeliest] = mnv2.predict(model, variables, photograph, top=3)
+print(*likeliest, sep="\n")
+
+# %% [markdown]
+# A published file brings the names of its classes. Here `predict` has numbers alone to call them by, and gives none of
+# the 1000 as much as 3 %.
+
 # %% [markdown]
 # ## What it costs
 #
@@ -65,8 +73,9 @@ mnv2.summarize(model)
 #
 # `features` has scaled and cut the photograph as timm does (`prepare` is that step alone), and can stop anywhere on the
 # way: `features(model, variables, photograph, endpoint="block_05")`. Several stops at once are `model.endpoints`, of a
-# normalised batch. Each panel is the first channel of one. Random filters already blur and find edges, and the map
-# shrinks from 112 to 7 pixels a side while the channels grow.
+# normalised batch. The first panel is the picture as the network sees it, and each of the others the first channel at
+# one stop. Random filters already blur and find edges, and the map shrinks from 112 to 7 pixels a side while the
+# channels grow.
 
 # %%
 preprocessing = PREPROCESSING["timm"]
@@ -139,7 +148,12 @@ plt.show()
 # %%
 figure, axes = plt.subplots(figsize=(9, 3), layout="constrained")
 axes.margins(y=0.08)
-axes.bar(blocks, [block.peak_bytes / 1e3 for block in cost.blocks], color=COLOURS[5], label="held while the block runs")
+axes.bar(
+    blocks,
+    [block.peak_bytes / 1e3 for block in cost.blocks],
+    color=COLOURS[5],
+    label="held while the block runs, its output included",
+)
 axes.bar(
     blocks, [block.output_bytes / 1e3 for block in cost.blocks], color=COLOURS[1], label="its output, which is kept"
 )

@@ -70,8 +70,8 @@ plt.show()
 # is bent, and still a spiral. The reason is counting: a ReLU sets about half of n numbers to zero. As long as two that
 # are not parallel stay, the plane can be computed back from them.
 #
-# One matrix is an anecdote. How many points of the spiral are lost, over many matrices? A point is lost where fewer
-# than two of its n numbers are positive: then others have the same image.
+# One matrix is an anecdote. Over many, how many points are lost, because fewer than two of their n numbers are positive
+# and others have the same image?
 
 
 # %%
@@ -95,8 +95,9 @@ axes.plot(
 )
 axes.plot(counts, [100 * share for share in exact], color="0.3", linewidth=1, label="(1 + n) / 2ⁿ")
 axes.set_yscale("log")
+axes.yaxis.set_major_formatter("{x:g} %")
 axes.set_xlabel("n, dimensions that the ReLU acts in")
-axes.set_ylabel("points that can't be computed back (%)")
+axes.set_ylabel("points that can't be computed back")
 axes.legend()
 plt.show()
 
@@ -107,8 +108,9 @@ plt.show()
 # ## The same of blocks that we train
 #
 # Two small networks learn scanned digits: the paper's, and one with a ReLU6 behind each projection too
-# (`linear_bottleneck=False`). They have the same parameters. There are three bottlenecks that matter, of 8, 16 and 24
-# channels; the activations between them live on some surface of unknown dimension instead of a plane.
+# (`linear_bottleneck=False`). They have the same parameters. Three bottlenecks, of 8, 16 and 24 channels, feed a block
+# with its expansion; the fourth, of `block_03`, only feeds the head. What they carry lies on some surface of unknown
+# dimension instead of a plane.
 
 # %%
 digits = load_digits()
@@ -161,9 +163,8 @@ start = mnv2.init(models["linear"], image_size=8, channels=1)  # of the same sha
 trained = {name: train(model, start) for name, model in models.items()}
 
 # %% [markdown]
-# What comes out of each layer for all test digits, and how many of these are recognised. It is one run of each, of a
-# few seconds, and a digit is a quarter of a point: the accuracies show that both have learned, and not which is
-# better. That is a question for a sweep with several seeds, `configs/ablations/bottleneck.py`.
+# What comes out of each layer for all test digits, and how many of these are recognised. One short run of each shows
+# that both have learned, and not which is better: that takes several seeds, `configs/ablations/bottleneck.py`.
 
 # %%
 BLOCKS = ("block_00", "block_01", "block_02", "block_03")
@@ -189,8 +190,9 @@ for name, found in outputs.items():
 # %% [markdown]
 # ## How many channels die
 #
-# A channel is dead if it is zero at every position of every test digit, as some are in the spiral's images above. The
-# next block then has one input less.
+# In the spiral's images each of the n numbers is zero on about half of the spiral, and none on all of it. Trained
+# networks could do worse: a channel is dead if it is zero at every position of every test digit. The next block then
+# has one input less.
 
 
 # %%
@@ -216,10 +218,10 @@ for panel, block in zip(panels, BLOCKS, strict=True):
             range(1, len(of_channels) + 1), 100 * of_channels, color=colour, marker=marker, markersize=3, label=name
         )
     panel.set_title(f"{block}: {len(of_channels)} channels")
-    panel.set_xlabel("channel, by its share")
+    panel.set_xlabel("channels, sorted")
 panels[0].set_ylabel("zeros among its numbers (%)")
 panels[0].legend()
-figure.suptitle("bottlenecks: what the activation leaves of each channel")
+figure.suptitle("bottlenecks: what the activation takes of each channel")
 plt.show()
 
 # %% [markdown]
@@ -236,7 +238,7 @@ plt.show()
 # comes back. A map that is not linear might recover more, so this is a lower bound.
 #
 # A star is the block's own trained expansion, t = 6 with its ReLU6; a cross is a ReLU6 on the bottleneck itself, as the
-# other network has it.
+# other network has it. They are at t = 6 and t = 1, moved apart a little.
 
 
 # %%
@@ -254,8 +256,9 @@ def recovered(code: tuple[np.ndarray, np.ndarray], x: tuple[np.ndarray, np.ndarr
 
 of_training = outputs_of_linear(train_images[: len(test_images)])
 EXPANSION_FACTORS = (0.5, 1, 2, 3, 4, 6, 10)
+OUTLINED: dict[str, Any] = {"markeredgecolor": "black", "linestyle": "none"}
 figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
-for colour, marker, block, expansion in zip(COLOURS, MARKERS, BLOCKS, EXPANSIONS, strict=False):
+for colour, marker, block, expansion, aside in zip(COLOURS, MARKERS, BLOCKS, EXPANSIONS, (-0.3, 0, 0.3), strict=False):
     x = rows_of(of_training[block]), rows_of(outputs["linear"][block])
     n = x[0].shape[1]
     shares = []
@@ -268,13 +271,15 @@ for colour, marker, block, expansion in zip(COLOURS, MARKERS, BLOCKS, EXPANSIONS
     axes.plot(
         EXPANSION_FACTORS, [100 * share for share in shares], color=colour, marker=marker, label=f"{block}, n = {n}"
     )
-    axes.plot(6, 100 * own, marker="*", markersize=13, color=colour, markeredgecolor="black", linestyle="none")
-    axes.plot(1, 100 * direct, marker="X", markersize=9, color=colour, markeredgecolor="black", linestyle="none")
+    axes.plot(6 + aside, 100 * own, marker="*", markersize=13, color=colour, **OUTLINED)
+    axes.plot(1 + aside, 100 * direct, marker="X", markersize=9, color=colour, **OUTLINED)
     print(f"{block}: trained expansion {own:.1%}, ReLU6 on the bottleneck itself {direct:.1%}")
 axes.set_xlabel("expansion factor t: the ReLU acts in t·n dimensions")
 axes.set_ylabel("variance that comes back (%)")
 axes.set_ylim(None, 102)
-axes.legend(title="random matrices")
+axes.plot([], [], marker="*", markersize=13, color="white", label="trained expansion", **OUTLINED)
+axes.plot([], [], marker="X", markersize=9, color="white", label="ReLU6 on the bottleneck", **OUTLINED)
+axes.legend(title="random matrices, and what networks have")
 plt.show()
 
 # %% [markdown]

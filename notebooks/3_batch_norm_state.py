@@ -20,6 +20,7 @@
 # threads them by hand, and then does it wrong in the ways in which it is usually done wrong.
 
 # %%
+import collections
 from typing import Any
 
 import jax
@@ -88,9 +89,8 @@ logits, updated = model.apply(variables, batch, train=True, mutable=["batch_stat
 print("with mutable:", logits.shape, "and", list(updated))
 
 # %% [markdown]
-# Nothing was changed in place: `variables` is as it was, and the new statistics are in `updated`. They are the old
-# ones, moved a tenth of the way to the batch's (`batch_norm_momentum` is 0.9, the weight of the old value). By hand,
-# for the stem, whose batch norm comes right after its convolution:
+# Nothing was changed in place: the new statistics are in `updated`. They are the old ones, moved a tenth of the way to
+# the batch's (`batch_norm_momentum` is 0.9, the weight of the old value). By hand, for the stem:
 
 # %%
 kernel = variables["params"]["stem"]["conv"]["kernel"]
@@ -140,9 +140,13 @@ def accuracy(params: Any, batch_stats: Any) -> jax.Array:
 # ## With statistics, and without
 #
 # We train once and score the test digits every fifth step: with the statistics that were threaded, and with those of
-# step 0, as if their update had been dropped on the way. One training is enough to show both, because in training mode
-# a network never reads the running statistics: who forgets to thread them gets the same losses and gradients to the
-# bit, and sees nothing wrong until the evaluation. What averages of the weights (EMA) have to do with it comes below.
+# step 0, means of 0 and variances of 1, as if their update had been dropped on the way. One training is enough to show
+# both, because in training mode a network never reads the running statistics: who forgets to thread them gets the same
+# losses and gradients to the bit, and sees nothing wrong until the evaluation.
+#
+# And a third: threaded statistics that began as what is measured of the first weights. After k steps a running average
+# still holds 0.9ᵏ of what it began with, so the third is the first plus 0.9ᵏ times the difference of the beginnings.
+# What averages of the weights (EMA) have to do with this comes below.
 
 
 # %%
@@ -154,39 +158,58 @@ def measured_anew(params: Any) -> Any:
     return forgetful.apply(inputs, train_images, train=True, mutable=["batch_stats"])[1]["batch_stats"]
 
 
+@jax.jit
+def begun_as(other: Any, batch_stats: Any, steps: int) -> Any:
+    """Running statistics after so many steps, had they begun as `other` and not as the network's own."""
+    return jax.tree.map(
+        lambda now, first, other: now + 0.9**steps * (other - first), batch_stats, variables["batch_stats"], other
+    )
+
+
 rng = np.random.default_rng(0)
 params, batch_stats = variables["params"], variables["batch_stats"]
-ema_params, ema_batch_stats = params, batch_stats
+measured = measured_anew(params)
+average = params, batch_stats, measured
 opt_state = optimizer.init(params)
-losses = []
-curves = {name: [] for name in ("threaded", "dropped", "averaged", "current", "measured anew")}
+losses, curves = [], collections.defaultdict(list)
 for step in range(STEPS):
     rows = rng.integers(0, len(train_images), BATCH)
     params, batch_stats, opt_state, value = train_step(
         params, batch_stats, opt_state, train_images[rows], train_labels[rows]
     )
-    decay = effective_ema_decay(0.95, step)
-    ema_params, ema_batch_stats = update_ema((ema_params, ema_batch_stats), (params, batch_stats), decay)
+    begun_measured = begun_as(measured, batch_stats, step + 1)
+    average = update_ema(average, (params, batch_stats, begun_measured), effective_ema_decay(0.95, step))
     losses.append(float(value))
     if step % 5 == 4:
-        curves["threaded"].append(accuracy(params, batch_stats))
-        curves["dropped"].append(accuracy(params, variables["batch_stats"]))
-        curves["averaged"].append(accuracy(ema_params, ema_batch_stats))
-        curves["current"].append(accuracy(ema_params, batch_stats))
-        curves["measured anew"].append(accuracy(ema_params, measured_anew(ema_params)))
+        ema_params, ema_batch_stats, ema_begun_measured = average
+        for name, pair in {
+            "threaded": (params, batch_stats),
+            "dropped": (params, variables["batch_stats"]),
+            "threaded, begun as measured": (params, begun_measured),
+            "averaged": (ema_params, ema_batch_stats),
+            "current": (ema_params, batch_stats),
+            "averaged, begun as measured": (ema_params, ema_begun_measured),
+            "current, begun as measured": (ema_params, begun_measured),
+            "measured anew": (ema_params, measured_anew(ema_params)),
+        }.items():
+            curves[name].append(accuracy(*pair))
 
 
 # %%
+BEGUN = ", begun as measured"
+
+
 def draw(axes: Axes, names: list[str]) -> None:
     """Accuracy against the step, a line for each way to get the statistics."""
     for colour, style, name in zip(COLOURS, ("-", "--", "-.", ":"), names, strict=False):
-        axes.plot(range(5, STEPS + 1, 5), 100 * np.array(curves[name]), style, color=colour, label=name)
+        label = name.replace(BEGUN, ",\nbegun as measured")
+        axes.plot(range(5, STEPS + 1, 5), 100 * np.array(curves[name]), style, color=colour, label=label)
     axes.axhline(10, color="0.4", linewidth=1)
     axes.annotate("guessing", (STEPS, 10), (0, -11), textcoords="offset points", size=8, ha="right")
     axes.set_ylim(0, 102)
     axes.set_xlabel("step")
     axes.set_ylabel(f"accuracy on {len(test_labels)} test digits (%)")
-    axes.legend(title="statistics")
+    axes.legend(title="statistics", loc="center right", bbox_to_anchor=(1, 0.4))
 
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -194,15 +217,25 @@ left.plot(range(1, STEPS + 1), losses, color="0.3", linewidth=1)
 left.set_yscale("log")
 left.set_xlabel("step")
 left.set_ylabel("training loss (nats)")
-left.set_title("the loss: the same for both")
-draw(right, ["threaded", "dropped"])
+left.set_title("the loss: the same for all three")
+draw(right, ["threaded", "dropped", "threaded" + BEGUN])
 right.set_title("the evaluation")
 plt.show()
 print("after the last step:", ", ".join(f"{name} {curves[name][-1]:.1%}" for name in ("threaded", "dropped")))
 
 # %% [markdown]
-# That both trainings are the same is worth a check: three steps with the statistics threaded, and three with those of
-# step 0 each time. Losses and parameters agree in every bit.
+# Threaded statistics, too, are of no use for 30 steps: not because they follow slowly, but because they began with a
+# variance of 1, and the depthwise convolutions of a new network give far smaller ones. Until 0.9ᵏ falls below such a
+# variance, the larger part of the average is what it began with. Begun as measured, they are of use from the beginning.
+
+# %%
+for block in ("block_00", "block_01", "block_02"):
+    variance = float(jnp.mean(measured[block]["depthwise"]["bn"]["var"]))
+    print(f"{block}/depthwise at step 0: variance {variance:.3f} = 0.9^{np.log(variance) / np.log(0.9):.0f}")
+
+# %% [markdown]
+# That the training is the same whatever its statistics is worth a check: three steps with them threaded, and three with
+# those of step 0 each time. Losses and parameters agree in every bit.
 
 
 # %%
@@ -228,15 +261,16 @@ print("losses of both:", threaded)
 # %% [markdown]
 # ## Which statistics go with averaged weights?
 #
-# An average over steps of the weights (EMA) is often better than the last weights. But statistics belong to weights:
-# the activations of the averaged network have other means and variances than those of the last one. Three ways to get
-# some: average the running statistics as well, take the current ones, or measure them anew on the training digits,
-# which is what the other two approximate.
+# An average over steps of the weights (EMA) is often better than the last weights, and its activations have other means
+# and variances than theirs. Three ways to get some: average the running statistics as well, take the current ones, or
+# measure them anew on the training digits, which is what the other two approximate.
 
 # %%
-figure, axes = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-draw(axes, ["averaged", "current", "measured anew"])
-axes.set_title("averaged weights")
+figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+for axes, begun, title in zip(panels, ("", BEGUN), ("statistics begun as 0 and 1", "begun as measured"), strict=True):
+    draw(axes, ["averaged" + begun, "current" + begun, "measured anew"])
+    axes.set_title(f"averaged weights, {title}")
+panels[1].set_ylabel("")
 plt.show()
 print(
     "after the last step:",
@@ -244,10 +278,11 @@ print(
 )
 
 # %% [markdown]
-# While the weights move fast, both are late, and the averaged statistics are later: running statistics are an average
-# over steps already, and this averages them once more. As the learning rate falls to zero the three come together; what
-# then differs is a few digits of the test set. Current statistics are of the last ten batches or so and noisy, averaged
-# ones are smooth.
+# On the left both are late, for the same reason: they began with a variance of 1, which an average of the average
+# forgets later still; by step 60, long before the learning rate is small, it is forgotten. On the right that cause is
+# taken away. What remains is a lag: running statistics are of weights of some steps before, and averaged ones of yet
+# earlier ones, which costs some points while the weights move fast. At the end a few digits of the test set differ.
+# Current statistics are of the last ten batches or so and noisy, averaged ones are smooth.
 #
 # `training.steps.train_step` averages both, as TF-slim does, with one decay that starts small
 # (`effective_ema_decay`), and evaluates `ema_variables` as a pair. So don't judge an average early in a run. And in a

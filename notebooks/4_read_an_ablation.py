@@ -32,6 +32,7 @@ from scipy import stats
 import configs
 from mobilenet_v2.ablation import figures, results, statistics, table
 from mobilenet_v2.ablation.figure_style import COLOURS, STYLE
+from mobilenet_v2.ablation.labels import label_points
 
 plt.rcParams.update(STYLE)
 
@@ -59,8 +60,8 @@ print(f"compared: {found.measure_text}")
 # %% [markdown]
 # ## The table
 #
-# A difference to the baseline is shown where both have at least two seeds: of one run nobody can tell how much another
-# seed would have changed. The notes below the table belong to it.
+# A difference to the baseline is given where both have at least two seeds: of one run nobody can tell how much another
+# seed would have changed. The notes below the table say when a difference counts as established.
 
 # %%
 Markdown(table.markdown(found))
@@ -126,19 +127,13 @@ left.set_ylim(min(0.0, *order) - 0.05, 1.05)
 left.set_xlabel("step")
 left.set_ylabel("rank correlation with the last step")
 left.set_title(f"order of {len(curves)} points, {seeds_text} each")
-for index, (name, curve) in enumerate(curves.items()):
-    right.plot(100 * curve[middle], 100 * curve[steps[-1]], marker="o", color=COLOURS[1])
-    right.annotate(
-        name,
-        (100 * curve[middle], 100 * curve[steps[-1]]),
-        (4, -9 if index % 2 else 4),
-        textcoords="offset points",
-        size=8,
-    )
+places = [(100 * curve[middle], 100 * curve[steps[-1]]) for curve in curves.values()]
+right.plot(*zip(*places, strict=True), marker="o", linestyle="none", color=COLOURS[1])
 right.margins(x=0.2, y=0.1)
 right.set_xlabel(f"validation accuracy at step {middle} (%)")
 right.set_ylabel(f"validation accuracy at step {steps[-1]} (%)")
 right.set_title("a point against itself")
+label_points(figure, right, [(*place, 0.0, name) for place, name in zip(places, curves, strict=True)])
 plt.show()
 
 other = [step for step, correlation in zip(steps, order, strict=True) if correlation < 0.9]

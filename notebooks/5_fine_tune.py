@@ -189,8 +189,9 @@ def accuracy_of(features_of: Callable[[list[pathlib.Path]], np.ndarray]) -> floa
     """Of a logistic regression, fitted to the training pictures, on the validation pictures."""
     fit = sorted(pathlib.Path("yours", "train").glob("*/*.png"))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    classifier.fit(features_of(fit), [path.parent.name for path in fit])
-    return float(classifier.score(features_of(paths), [path.parent.name for path in paths]))
+    found = features_of([*fit, *paths])  # at once: a network is compiled for each size of batch
+    classifier.fit(found[: len(fit)], [path.parent.name for path in fit])
+    return float(classifier.score(found[len(fit) :], [path.parent.name for path in paths]))
 
 
 def pixels(files: list[pathlib.Path]) -> np.ndarray:
@@ -214,11 +215,17 @@ for name, share in shares.items():
 # and photographs it is the same comparison that tells whether they help. It is one draw of ten pictures a class: other
 # draws differ by some points.
 #
+# Why is its own classifier below a logistic regression of the same features? It is not fitted to the end: it saw each
+# picture rotated, zoomed and shifted, anew each time, and after 200 steps knows 70 % of the 50 as they are, the
+# regression all of them. Tried apart: without that augmentation it comes to 64.4 %, with 800 steps to 62.8 %, without
+# weight decay to 60.2 %. Steps and augmentation it is, then, and hardly regularisation.
+#
 # ## Where does it look?
 #
 # The network ends in a mean over positions and a linear classifier. So a logit is exactly a mean over positions, plus
 # the bias: at each position, the features times the weights of the class. This is what class activation maps and
-# Grad-CAM show of the last layer; no gradient is needed for it.
+# Grad-CAM show of the last layer; no gradient is needed for it. Orange speaks for the class named above the map, which
+# is the one that the picture is taken for, and purple against it. Two of these five are taken for another than theirs.
 
 # %%
 files = [next(path for path in paths if path.parent.name == name) for name in names]
@@ -227,6 +234,8 @@ maps_BxHxWxK = mnv2.features(model, variables, files, endpoint="features") @ np.
 logits = maps_BxHxWxK.mean((1, 2)) + np.asarray(bias)
 highest = jax.nn.softmax(logits).max(axis=-1)
 np.testing.assert_allclose(highest, [predictions[paths.index(path)].probability for path in files], rtol=1e-3)
+wrong = [path.parent.name for path in files if predictions[paths.index(path)].name != path.parent.name]
+print("taken for another class:", ", ".join(wrong))
 
 limit = np.percentile(np.abs(maps_BxHxWxK), 98)
 figure, panels = plt.subplots(2, len(files), figsize=(9, 4), layout="constrained")
@@ -238,7 +247,7 @@ for (above, below), path, map_HxWxK, logit in zip(panels.T, files, maps_BxHxWxK,
     below.set_title(f"for {model.provenance.class_names[best]}")
 for panel in panels.flat:
     panel.set_axis_off()
-figure.colorbar(shown, ax=panels[1], label="part in the logit", extend="both")
+figure.colorbar(shown, ax=panels[1], label="part in the logit:\nfor (+) or against (−) the class", extend="both")
 plt.show()
 
 # %% [markdown]

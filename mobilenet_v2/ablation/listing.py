@@ -48,7 +48,11 @@ def reporter(runs: Sequence[Run], console: Console | None = None) -> Callable[[R
     def report(run: Run, finished: bool) -> None:
         done = sum(run.result is not None for run in runs)
         left = (time.monotonic() - begin) / max(done - before, 1) * (len(runs) - done)
-        what = _scores(run.result) if finished and run.result else f"did not finish, see {run.log}"
+        what = (
+            _scores(run.result)
+            if finished and run.result
+            else f"did not finish, see {run.error if run.error.exists() else run.log}"
+        )
         _say(console, f"[{done}/{len(runs)}] {run.name}: {what}; about {duration(left)} left")
 
     return report
@@ -62,7 +66,9 @@ def duration(seconds: float) -> str:
 def _scores(result: dict[str, Any]) -> str:
     use = "test" if "test" in result else "validation"
     scores = result[use]
-    return f"{use} accuracy {scores.get('ema_accuracy', scores['accuracy']):.2%} in {duration(result['seconds'])}"
+    which = " of averaged weights" if "ema_accuracy" in scores else ""
+    accuracy = scores.get("ema_accuracy", scores["accuracy"])
+    return f"{use} accuracy{which} {accuracy:.2%} in {duration(result['seconds'])}"
 
 
 def _say(console: Console, text: str) -> None:

@@ -8,7 +8,8 @@ _MOST_NAMED = 12
 
 def notes(results: Results) -> list[str]:
     """Paragraphs, with a word or two between `**`."""
-    return [_measure(results), _intervals(results), *_few(results), *_not_counted(results), _cost(results)]
+    found = [_training(results), _measure(results), _intervals(results), *_few(results), *_not_counted(results)]
+    return [*found, _cost(results)]
 
 
 def caption(results: Results) -> str:
@@ -18,6 +19,21 @@ def caption(results: Results) -> str:
         return "one seed a point, so no error can be told"
     span = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{span} seeds a point, ± 1 standard error"
+
+
+def _training(results: Results) -> str:
+    """What all points share, so that a sweep that was cut short is not taken for a long one."""
+    base, row = results.sweep["base"], next(row for row in results.rows if row.status == "finished")
+    counts = ", ".join(f"{count:,} {split}" for split, count in row.examples.items())
+    pictures = f", {counts} pictures" if counts else ""
+    if scored := row.examples.get(results.split):
+        pictures += f", of which one is {100 / scored:.2g} points of {results.split} accuracy"
+    length = f"{base['train']['num_epochs']:g} epochs" if base["train"].get("num_epochs") else f"{row.steps:,} steps"
+    return (
+        f"**What is trained**, where a point does not say otherwise: `{results.sweep['config']}` on the data set "
+        f"{base['data']['name']}, {base['data']['image_size']} pixels a side, {length} in batches of "
+        f"{base['train']['batch_size']}, {row.steps:,} steps in a run{pictures}."
+    )
 
 
 def _measure(results: Results) -> str:
@@ -37,12 +53,15 @@ def _intervals(results: Results) -> str:
     counts = {point["name"]: len(results.accuracies(point["name"])) for point in results.points}
     baseline = results.sweep["baseline"]
     compared = sum(name != baseline and min(count, counts[baseline]) >= FEW for name, count in counts.items())
-    chance = f" Of {compared} such comparisons {0.05 * compared:.1f} would seem to differ by chance alone."
+    chance = (
+        f" Of {compared} such comparisons up to {0.05 * compared:.2g} would seem to differ by chance "
+        "alone, and more where seeds are added until a point differs: decide on their number beforehand."
+    )
     return (
         f"**Differences** are to {baseline}, in points, with two intervals of nominally 95 %: percentiles of a "
         "bootstrap over seeds, and Welch's t. With 3, 5 and 10 seeds of both the bootstrap's hold the true difference "
         "in 80, 88 and 92 of 100 cases, being too narrow for few seeds; Welch's in 97, 96 and 95, of normally "
-        "distributed accuracies. Only if both exclude 0 does a point differ; otherwise a difference is not shown, "
+        "distributed accuracies. Only if both exclude 0 does a point differ; otherwise no difference is established, "
         f"which is not to say that there is none.{chance if compared else ''}"
     )
 
@@ -68,7 +87,7 @@ def _not_counted(results: Results) -> list[str]:
             found.append(f"**{status.capitalize()} and not counted**: {'; '.join(told)}.")
     if any(row.status == "diverged" for row in results.rows):
         found.append("The means are of the seeds that did not diverge, and flatter a point of which some did.")
-    begun = _begun(results)
+    begun = [point["name"] for point in results.begun]
     if absent := [point["name"] for point in results.points if point["name"] not in begun]:
         found.append(f"**Not begun**: {_listed(absent)}.")
     return found

@@ -25,6 +25,12 @@ class Results:
         return self.sweep["points"]
 
     @property
+    def begun(self) -> list[dict[str, Any]]:
+        """The points that have a run, finished or not, and the baseline."""
+        names = {row.point for row in self.rows if row.status != "not begun"} | {self.sweep["baseline"]}
+        return [point for point in self.points if point["name"] in names]
+
+    @property
     def finished(self) -> list[dict[str, Any]]:
         """The points that have a finished run."""
         return [point for point in self.points if self.accuracies(point["name"])]

@@ -29,6 +29,7 @@ class Row:
         of the last step; empty unless it finished.
       best: (step, accuracy) of the best evaluation of the validation split, by the same names.
       curve: (step, accuracy) on the validation split, of averaged weights where there are any.
+      examples: by split, how many there are.
       seconds: of the whole run, for each of its replicas.
       environment: versions and device of the last start.
     """
@@ -42,6 +43,7 @@ class Row:
     best: dict[str, tuple[int, float]] = dataclasses.field(default_factory=dict)
     curve: Curve = dataclasses.field(default_factory=list)
     steps: int | None = None
+    examples: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: float | None = None
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -76,6 +78,7 @@ def _of_run(point: str, folder: pathlib.Path, first: int, replicas: int) -> list
         ]
     try:
         shared |= {"steps": int(result["steps"]), "seconds": float(result["seconds"])}
+        shared |= {"examples": result.get("examples", {})}
         alone = result.get("replicas") or [{"seed": first, **result}]
         return [
             Row(point, one["seed"], **_end(one), **shared, **_course(evaluations, index))

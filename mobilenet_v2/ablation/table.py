@@ -59,8 +59,8 @@ def headers(results: Results) -> list[str]:
 
 
 def table_rows(results: Results) -> list[list[str]]:
-    """The cells below `headers`, a row a point; the baseline first."""
-    points = sorted(results.points, key=lambda point: point["name"] != results.sweep["baseline"])
+    """The cells below `headers`, a row a point of which something was begun; the baseline first."""
+    points = sorted(results.begun, key=lambda point: point["name"] != results.sweep["baseline"])
     return [_cells(point, results) for point in points]
 
 
@@ -90,7 +90,7 @@ def _comparison(name: str, accuracies: Sequence[float], results: Results) -> lis
     apart = statistics.difference(accuracies, reference)
     if apart is None:
         return ["—", "—", "—", "too few seeds" if accuracies else "—"]
-    differs = "yes" if apart.excludes_zero else "not shown"
+    differs = "yes" if apart.excludes_zero else "not established"
     if min(len(accuracies), len(reference)) < FEW:
         differs = "too few seeds"
     return [_signed(apart.difference), _interval(apart.bootstrap), _interval(apart.welch), differs]
@@ -107,8 +107,6 @@ def _interval(bounds: tuple[float, float]) -> str:
 def _remarks(rows: Sequence[Row]) -> str:
     """What ails a point."""
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
-    if counts["not begun"] == len(rows):
-        return "not begun"
     few = [f"fewer than {FEW} seeds"] if counts["finished"] < FEW else []
     return ", ".join([*few, *(f"{counts[status]} {status}" for status in STATUSES[1:] if counts[status])])
 

@@ -122,6 +122,19 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
+def holder(workdir: pathlib.Path) -> str | None:
+    """Which process has `workdir`, as `hold` says it; None if none has, or files have no locks here."""
+    try:
+        with open(workdir / _LOCK) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "another run"
+    except OSError:
+        pass
+    return None
+
+
 def read_config(workdir: pathlib.Path) -> ConfigDict:
     """The config of the run in `workdir`.
 

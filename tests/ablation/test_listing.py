@@ -47,5 +47,5 @@ def test_a_run_that_ends_is_a_line(runs: list[Run]) -> None:
     report(runs[0], True)
     report(runs[1], False)
     said = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert said[0].startswith("[1/4] t2, seed 0: test accuracy 50.00% in 0:00:36; about ")
+    assert said[0].startswith("[1/4] t2, seed 0: test accuracy of averaged weights 50.00% in 0:00:36; about ")
     assert said[1].startswith(f"[1/4] t3, seed 0: did not finish, see {runs[1].log}; about ")

@@ -124,7 +124,7 @@ def test_told_to_stop_the_run_is_saved_and_the_status_asks_for_another_start(
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 75
-    assert errors.splitlines()[-1].startswith("interrupted, 3 runs not begun")
+    assert errors.splitlines()[-1].startswith("interrupted, 0 runs finished, 4 not")
     assert list((tmp_path / "t2/seed_0/checkpoints").glob("[0-9]*"))
     assert not (tmp_path / "t2/seed_0.error").exists()
 
