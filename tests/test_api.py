@@ -200,8 +200,9 @@ def test_a_picture_that_pillow_finds_damaged_is_no_image(weights: pathlib.Path, 
     path = tmp_path / "image.png"
     Image.fromarray(IMAGES[0]).save(path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(DataError, match=r"images\[1\] can't be read: .*truncated"):
-        mnv2.predict(model, variables, [IMAGES[0], Image.open(path)])
+    says = r"images\[1\] can't be read: .*truncated"
+    with Image.open(path) as damaged, pytest.raises(DataError, match=says):
+        mnv2.predict(model, variables, [IMAGES[0], damaged])
 
 
 def test_a_runs_classes_have_the_names_of_its_data_set(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
