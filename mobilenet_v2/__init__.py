@@ -16,7 +16,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobilenet_v2.serving.prediction import Prediction, features, predict, prepare
+    from mobilenet_v2.serving.photographs import prepare
+    from mobilenet_v2.serving.prediction import Prediction, features, predict
     from mobilenet_v2.serving.pretrained import create_model, init, load_pretrained, with_preprocessing
     from mobilenet_v2.serving.summary import Summary, summarize
 
@@ -36,7 +37,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Prediction", "features", "predict", "prepare"), "prediction"),
+    "prepare": "photographs",
+    **dict.fromkeys(("Prediction", "features", "predict"), "prediction"),
     **dict.fromkeys(("create_model", "init", "load_pretrained", "with_preprocessing"), "pretrained"),
     **dict.fromkeys(("Summary", "summarize"), "summary"),
 }

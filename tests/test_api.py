@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -82,8 +83,74 @@ def test_features_are_those_of_any_endpoint_and_number_of_images(weights: pathli
     found = mnv2.features(model, variables, many, endpoint="block_00")
     assert found.shape[0] == 35
     np.testing.assert_allclose(found[:5], found[30:], rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="has no endpoint 'block_0'; did you mean"):
-        mnv2.features(model, variables, many[0], endpoint="block_0")
+    for wrong in ("block5", "block_5", "Block_05"):
+        with pytest.raises(
+            ValueError, match=f"has no endpoint '{wrong}'; did you mean 'block_05'. It has stem, block_00"
+        ):
+            mnv2.features(model, variables, many[0], endpoint=wrong)
+    with pytest.raises(
+        ValueError, match=r"has no endpoint 'x'\. It has stem, .*, logits, and layers within blocks, as b"
+    ):
+        mnv2.features(model, variables, [], endpoint="x")
+    with pytest.raises(ValueError, match=r"endpoint is \['stem'\], must be one name; model\.endpoints has several"):
+        mnv2.features(model, variables, many[0], endpoint=["stem"])
+
+
+def test_features_of_no_images_have_the_shape_of_features(weights: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    assert mnv2.features(model, variables, []).shape == (0, 128)
+    assert mnv2.features(model, variables, iter(()), endpoint="block_00").shape == (0, 16, 16, 8)
+    assert mnv2.predict(model, variables, []) == []
+
+
+def test_several_images_may_be_any_iterable_and_pixels_any_librarys(weights: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    expected = mnv2.features(model, variables, list(IMAGES))
+    for several in (IMAGES, jnp.asarray(IMAGES), (image for image in IMAGES), tuple(map(jnp.asarray, IMAGES))):
+        np.testing.assert_array_equal(mnv2.features(model, variables, several), expected)
+    np.testing.assert_allclose(mnv2.features(model, variables, jnp.asarray(IMAGES[0])), expected[:1], rtol=1e-3)
+
+
+def test_paths_may_be_what_a_folder_is_searched_for(weights: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    for index, image in enumerate(IMAGES[:2]):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+    assert len(mnv2.predict(model, variables, tmp_path.glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("top", [0, -1, 2.5, True])
+def test_as_many_classes_are_shown_as_a_number_says(top: object, weights: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    with pytest.raises(ValueError, match=f"top is {top}, must be an integer ≥ 1"):
+        mnv2.predict(model, variables, IMAGES[0], top=top)
+
+
+def test_an_image_has_a_size(weights: pathlib.Path) -> None:
+    model = small.network()
+    with pytest.raises(WeightsError, match="image_size is -64, must be an integer ≥ 1"):
+        mnv2.load_pretrained(weights, image_size=-64)
+    with pytest.raises(WeightsError, match="num_classes is '7', must be an integer ≥ 0"):
+        mnv2.load_pretrained(weights, num_classes="7")
+    for size in (-4, 0, 32.0):
+        with pytest.raises(ValueError, match=f"image_size is {size}, must be an integer ≥ 1"):
+            mnv2.summarize(model, image_size=size)
+        with pytest.raises(ValueError, match=f"image_size is {size}, must be an integer ≥ 1"):
+            mnv2.init(model, image_size=size)
+
+
+def test_variables_that_are_not_the_networks_own_are_told_by_their_first_array(weights: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    wider = mnv2.init(small.network(num_classes=5, width_multiplier=0.5), 32)
+    with pytest.raises(WeightsError, match=r"another network's: .* is \[.*\], must be \[.*\]") as told:
+        mnv2.features(model, wider, IMAGES[0])
+    assert told.value.__suppress_context__
+    shorter = {**variables, "params": {name: one for name, one in variables["params"].items() if name != "head"}}
+    with pytest.raises(WeightsError, match=r"another network's: params/head/.* is missing, must be \["):
+        mnv2.predict(model, shorter, IMAGES[0])
+    with pytest.raises(WeightsError, match=r"variables hold .*stem.* and no batch_stats, must be \{'params': …"):
+        mnv2.features(model, variables["params"], IMAGES[0])
+    with pytest.raises(WeightsError, match=r"variables are of type NoneType, must be \{'params'"):
+        mnv2.features(model, None, IMAGES[0])
 
 
 def test_a_network_whose_preprocessing_nobody_knows_predicts_nothing_until_it_is_told() -> None:
@@ -98,8 +165,26 @@ def test_a_network_whose_preprocessing_nobody_knows_predicts_nothing_until_it_is
 @pytest.mark.parametrize(
     "image, says",
     [
-        (IMAGES[0].astype(np.float32), r"float32 \[40, 60, 3\], must be uint8 \[height, width, 3\]"),
-        (IMAGES[0][..., 0], r"uint8 \[40, 60\], must be uint8"),
+        (
+            IMAGES[0].astype(np.float32),
+            r"an image is float32 \[40, 60, 3\], must be uint8 \[height, width, 3\], .*: normalised images are for",
+        ),
+        (IMAGES[0].astype(int), r"int64 \[40, 60, 3\], must be .*: pixels\.astype\('uint8'\)"),
+        (IMAGES[0][..., 0], r"uint8 \[40, 60\], must be uint8 .*: grey.* as PIL\.Image\.fromarray\(pixels\)$"),
+        (IMAGES[0][..., :1], r"uint8 \[40, 60, 1\], must be .* PIL\.Image\.fromarray\(pixels\[\.\.\., 0\]\)$"),
+        (
+            np.zeros((4, 5, 4), np.uint8),
+            r"uint8 \[4, 5, 4\], must be .* transparent .* PIL\.Image\.fromarray\(pixels\)$",
+        ),
+        (np.zeros((0, 5, 3), np.uint8), r"uint8 \[0, 5, 3\], must be uint8 \[height, width, 3\], from 0 to 255$"),
+        ([IMAGES[0], IMAGES[0][..., 0]], r"images\[1\] is uint8 \[40, 60\], must be"),
+        ([IMAGES[0], IMAGES], r"images\[1\] is uint8 \[5, 40, 60, 3\], must be .*: several are a list, list\(images\)"),
+        ([b"no image"], r"images\[0\] can't be read"),
+        ([None], r"images\[0\] is None, must be a path, encoded bytes, Pillow's image, or pixels, which must be uint8"),
+        (
+            None,
+            "images are None, must be a path, encoded bytes, Pillow's image or pixels uint8 .*, or several of these",
+        ),
         (b"no image", "image 'bytes' can't be read"),
         ("none.png", r"image 'none\.png' can't be read: No such file"),
     ],
@@ -108,6 +193,16 @@ def test_what_is_no_image_is_named(image: object, says: str, weights: pathlib.Pa
     model, variables = mnv2.load_pretrained(weights, report=small.quiet)
     with pytest.raises(DataError, match=says):
         mnv2.predict(model, variables, image)
+
+
+def test_a_picture_that_pillow_finds_damaged_is_no_image(weights: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    model, variables = mnv2.load_pretrained(weights, report=small.quiet)
+    path = tmp_path / "image.png"
+    Image.fromarray(IMAGES[0]).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    says = r"images\[1\] can't be read: .*truncated"
+    with Image.open(path) as damaged, pytest.raises(DataError, match=says):
+        mnv2.predict(model, variables, [IMAGES[0], damaged])
 
 
 def test_a_runs_classes_have_the_names_of_its_data_set(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
@@ -137,6 +232,9 @@ def test_a_summary_is_a_table_in_a_notebook_and_text_elsewhere() -> None:
     assert "3,504,872" in str(found)
     assert "<td>3,504,872</td>" in found._repr_html_()
     assert found._repr_html_().count("<tr>") == 1 + 20 + 1
+    heads = found._repr_html_().partition("</thead>")[0].replace("</th>", " ").replace("<th>", "")
+    assert heads.endswith("block output expanded parameters multiply-adds output kB peak kB </tr>")
+    assert all(name in str(found) for name in ("expanded", "output kB", "peak kB"))
 
 
 def test_a_summary_is_for_the_size_that_the_weights_were_made_for(weights: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Examples in the docstrings of what a notebook imports."""
+"""Examples in the docstrings of what a notebook imports: as `help` shows them, they may be pasted there."""
 
 import doctest
 import inspect
@@ -13,6 +13,6 @@ FUNCTIONS = [name for name in mnv2.__all__ if inspect.isfunction(getattr(mnv2, n
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_public_function_has_examples_and_they_hold(name: str) -> None:
     function = getattr(mnv2, name)
-    [test] = doctest.DocTestFinder(recurse=False).find(function, name, globs=dict(function.__globals__))
+    [test] = doctest.DocTestFinder(recurse=False).find(function, name, globs={})
     assert test.examples, "has no example"
     assert doctest.DocTestRunner().run(test).failed == 0

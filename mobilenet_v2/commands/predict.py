@@ -21,7 +21,8 @@ from mobilenet_v2 import command_line
 from mobilenet_v2.commands.flagged_weights import load_classifier
 from mobilenet_v2.data.picture_layout import is_picture
 from mobilenet_v2.errors import ConfigError, DataError, UnreadableError
-from mobilenet_v2.serving.prediction import BATCH, Prediction, predict_prepared, prepare, preprocessing_of
+from mobilenet_v2.serving.photographs import prepare
+from mobilenet_v2.serving.prediction import BATCH, Prediction, predict_prepared, preprocessing_of
 
 _MOST = 1000  # classes shown
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from mobilenet_v2.data.picture_layout import is_picture
 from mobilenet_v2.errors import DataError
 from mobilenet_v2.models.variants import Preprocessing
-from mobilenet_v2.serving.prediction import prepare
+from mobilenet_v2.serving.photographs import prepare
 
 
 class Pictures(NamedTuple):

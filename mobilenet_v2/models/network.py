@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from mobilenet_v2.models.layers import CONVOLUTION, ConvNormAct, Padding, StemRu
 Remat = Literal["none", "convolutions", "blocks"]
 Frozen = Literal["nothing", "batch_norm", "backbone"]
 Record = Callable[[str, jax.Array], None]
+# As people write it: block5, block_5, Block 5.
+_BLOCK = re.compile(r"^block[_ ]?(\d+)", re.IGNORECASE)
 
 
 class Network(nn.Module):
@@ -117,13 +120,29 @@ class Network(nn.Module):
         Raises:
           ValueError: if the network has no endpoint of a name, with the nearest one.
         """
+        self.check_endpoints(names)
+        return self.apply(variables, image_BxHxWxC, list(names), train=train, method="features", **arguments)
+
+    @nn.nowrap
+    def check_endpoints(self, names: Collection[str]) -> None:
+        """Says nothing where the network has endpoints of all these names.
+
+        Raises:
+          ValueError: if not, with the nearest one, and those that there are.
+        """
         known = self.endpoint_names()
         for name in names:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f": it has {', '.join(known)}"
-                raise ValueError(f"{type(self).__name__} has no endpoint {name!r}{hint}")
-        return self.apply(variables, image_BxHxWxC, list(names), train=train, method="features", **arguments)
+            if name in known:
+                continue
+            padded = _BLOCK.sub(lambda found: f"block_{int(found[1]):02d}", str(name))
+            near = [padded] if padded in known else difflib.get_close_matches(padded, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            within = next((one for one in reversed(known) if "/" in one), "")
+            whole = [one for one in known if "/" not in one]
+            raise ValueError(
+                f"{type(self).__name__} has no endpoint {name!r}{hint} It has {', '.join(whole)}, and layers within "
+                f"blocks, as {within}"
+            )
 
     def _classify(self, found: "Endpoints", x_BxHxWxC: jax.Array, train: bool) -> None:
         """From the last convolution's output to the logits, as far as they are asked for."""

@@ -1,22 +1,19 @@
 """Photographs to features and predictions, made ready as the network's weights want them."""
 
 import functools
-import os
-import pathlib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageOps
 
-from mobilenet_v2.data.decode import composite, decode
-from mobilenet_v2.data.resizing import resize_to_square
-from mobilenet_v2.errors import DataError, WeightsError
+from mobilenet_v2.errors import WeightsError
 from mobilenet_v2.models.variants import Preprocessing
-
-Photograph = str | os.PathLike[str] | bytes | np.ndarray | Image.Image
+from mobilenet_v2.serving.numbers import whole_number
+from mobilenet_v2.serving.photographs import Photographs, each_prepared
+from mobilenet_v2.serving.variables import misfit
 
 BATCH = 32
 
@@ -29,34 +26,37 @@ class Prediction(NamedTuple):
     probability: float
 
 
-def predict(
-    model: Any, variables: Any, images: Photograph | Sequence[Photograph], top: int = 5
-) -> list[list[Prediction]]:
+def predict(model: Any, variables: Any, images: Photographs, top: int = 5) -> list[list[Prediction]]:
     """The `top` likeliest classes of each image, likeliest first.
 
     Args:
       model, variables: as `load_pretrained` returns them.
-      images: one or many: paths, encoded bytes, Pillow's images, or pixels uint8 [H, W, C] of any size, not normalised.
+      images: one, or any iterable of many: paths, encoded bytes, Pillow's images, or pixels uint8 [H, W, C] of any
+        size, not normalised, of NumPy, JAX or whatever makes NumPy's arrays; many of one size may be [N, H, W, C]. C is
+        3, or 1 where the network's images are grey. What is transparent lies over black.
+      top: how many classes; of a network that has fewer, all.
 
     Raises:
-      WeightsError: if the network does not say how images are made ready, or has no classifier.
-      DataError: if an image can't be read.
+      WeightsError: if the network does not say how images are made ready, or has no classifier, or the variables are
+        not its own.
+      DataError: if an image can't be read, or is none; it says which.
+      ValueError: if `top` is no integer ≥ 1.
 
+    >>> import numpy as np
     >>> import mobilenet_v2 as mnv2
     >>> from mobilenet_v2.models.variants import Preprocessing
     >>> model = mnv2.create_model(stages=((1, 8, 1, 1),), head_channels=16, num_classes=2)
     >>> seen = Preprocessing("whole_image", "bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_size=32)
     >>> model = mnv2.with_preprocessing(model, seen, class_names=("cat", "dog"))
-    >>> [ranked] = predict(model, mnv2.init(model, 32), np.zeros((48, 64, 3), np.uint8))
+    >>> [ranked] = mnv2.predict(model, mnv2.init(model, 32), np.zeros((48, 64, 3), np.uint8))
     >>> sorted(one.name for one in ranked), round(sum(one.probability for one in ranked), 3)
     (['cat', 'dog'], 1.0)
     """
     if not model.num_classes:
         raise WeightsError("the network has no classifier, must have one to predict: use features instead")
+    whole_number("top", top, least=1)
     return [
-        prediction
-        for batch in _prepared(model, images)
-        for prediction in predict_prepared(model, variables, batch, top)
+        prediction for batch in _batches(model, images) for prediction in predict_prepared(model, variables, batch, top)
     ]
 
 
@@ -72,70 +72,37 @@ def likeliest(model: Any, probabilities_K: np.ndarray, top: int) -> list[Predict
     return [Prediction(int(k), _name(names, int(k)), float(probabilities_K[k])) for k in best]
 
 
-def features(
-    model: Any, variables: Any, images: Photograph | Sequence[Photograph], endpoint: str = "pooled"
-) -> np.ndarray:
-    """What the network makes of each image: float32 [N, C] where pooled, [N, H, W, C] within.
+def features(model: Any, variables: Any, images: Photographs, endpoint: str = "pooled") -> np.ndarray:
+    """What the network makes of each image: float32 [N, C] where pooled, [N, H, W, C] within; N may be 0.
 
     Args:
       model, variables, images: as for `predict`.
-      endpoint: of `model.endpoint_names()`: "pooled", "features", "block_05", "block_05/expansion", ….
+      endpoint: of `model.endpoint_names()`: "pooled", "features", "block_05", "block_05/expansion", "logits", ….
 
     Raises:
-      WeightsError: if the network does not say how images are made ready.
-      DataError: if an image can't be read.
+      WeightsError: if the network does not say how images are made ready, or the variables are not its own.
+      DataError: if an image can't be read, or is none; it says which.
       ValueError: if the network has no such endpoint.
 
+    >>> import numpy as np
     >>> import mobilenet_v2 as mnv2
     >>> from mobilenet_v2.models.variants import Preprocessing
     >>> model = mnv2.create_model(stages=((1, 8, 1, 1),), head_channels=16, num_classes=2)
     >>> seen = Preprocessing("whole_image", "bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_size=32)
     >>> model, photograph = mnv2.with_preprocessing(model, seen), np.zeros((48, 64, 3), np.uint8)
-    >>> features(model, mnv2.init(model, 32), photograph).shape
+    >>> mnv2.features(model, mnv2.init(model, 32), photograph).shape
     (1, 16)
-    >>> features(model, mnv2.init(model, 32), [photograph, photograph], endpoint="block_00").shape
+    >>> mnv2.features(model, mnv2.init(model, 32), [photograph, photograph], endpoint="block_00").shape
     (2, 16, 16, 8)
     """
-    return np.concatenate([_run(model, variables, batch, endpoint) for batch in _prepared(model, images)])
-
-
-def prepare(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
-    """Pixels uint8 [size, size, C] as evaluation sees them.
-
-    Where `preprocessing` does not say otherwise a photograph is turned as its camera noted, and what is transparent is
-    over black. Pixels are taken as they are.
-
-    Raises:
-      DataError: if it can't be read, or is no image.
-
-    >>> from mobilenet_v2.models.variants import PREPROCESSING
-    >>> prepare(np.zeros((480, 640, 3), np.uint8), PREPROCESSING["timm"]).shape
-    (224, 224, 3)
-    """
-    pixels = _pixels(image, preprocessing)
-    return resize_to_square(
-        pixels,
-        preprocessing.crop_size,
-        resize=preprocessing.resize,
-        interpolation=preprocessing.interpolation,
-        resize_size=preprocessing.resize_size,
-        crop_fraction=preprocessing.crop_fraction,
-    )
-
-
-def decoded(encoded: bytes, preprocessing: Preprocessing) -> np.ndarray:
-    """Pixels uint8 [H, W, C] of an encoded image, before it is resized; see `prepare`.
-
-    Raises:
-      ValueError: as `decode`.
-    """
-    return decode(encoded, *_decoding(preprocessing))
-
-
-def _decoding(preprocessing: Preprocessing) -> tuple[int, tuple[int, int, int], bool]:
-    """Channels, background, and whether images are turned."""
-    turned = preprocessing.exif_orientation is not False
-    return len(preprocessing.mean), preprocessing.background or (0, 0, 0), turned
+    if not isinstance(endpoint, str):
+        raise ValueError(f"endpoint is {endpoint!r}, must be one name; model.endpoints has several at once")
+    model.check_endpoints([endpoint])
+    found = [_run(model, variables, batch, endpoint) for batch in _batches(model, images)]
+    if not found:
+        size, channels = preprocessing_of(model).crop_size, len(preprocessing_of(model).mean)
+        return _run(model, variables, [np.zeros((size, size, channels), np.uint8)], endpoint)[:0]
+    return np.concatenate(found)
 
 
 def preprocessing_of(model: Any) -> Preprocessing:
@@ -152,12 +119,11 @@ def preprocessing_of(model: Any) -> Preprocessing:
     return model.provenance.preprocessing
 
 
-def _prepared(model: Any, images: Photograph | Sequence[Photograph]) -> Iterator[list[np.ndarray]]:
-    """Batch by batch."""
-    preprocessing = preprocessing_of(model)
-    several: Any = images if isinstance(images, list | tuple) else [images]
-    for start in range(0, len(several), BATCH):
-        yield [prepare(image, preprocessing) for image in several[start : start + BATCH]]
+def _batches(model: Any, images: Photographs) -> Iterator[list[np.ndarray]]:
+    """At most `BATCH` images at a time, made ready."""
+    ready = each_prepared(images, preprocessing_of(model))
+    while batch := list(itertools.islice(ready, BATCH)):
+        yield batch
 
 
 def _run(model: Any, variables: Any, pixels: Sequence[np.ndarray], endpoint: str) -> np.ndarray:
@@ -166,7 +132,12 @@ def _run(model: Any, variables: Any, pixels: Sequence[np.ndarray], endpoint: str
     full = 1 << (len(pixels) - 1).bit_length()
     batch_BxHxWxC = np.stack([*pixels, *[np.zeros_like(pixels[0])] * (full - len(pixels))])
     run = _compiled(model, endpoint, preprocessing.mean, preprocessing.std)
-    return np.asarray(run(variables, batch_BxHxWxC))[: len(pixels)]
+    try:
+        return np.asarray(run(variables, batch_BxHxWxC))[: len(pixels)]
+    except Exception:  # of Flax, JAX or Python, by what is wrong with the variables
+        if said := misfit(model, variables, len(preprocessing.mean)):
+            raise WeightsError(said) from None
+        raise
 
 
 def normalise(image_BxHxWxC: jax.Array, mean: tuple[float, ...], std: tuple[float, ...]) -> jax.Array:
@@ -181,38 +152,6 @@ def _compiled(model: Any, endpoint: str, mean: tuple[float, ...], std: tuple[flo
         return model.endpoints(variables, normalise(image_BxHxWxC, mean, std), [endpoint])[endpoint]
 
     return run
-
-
-def _pixels(image: Photograph, preprocessing: Preprocessing) -> np.ndarray:
-    channels = len(preprocessing.mean)
-    if isinstance(image, Image.Image):
-        return _of_pillow(image, preprocessing)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape:
-            raise DataError(
-                f"an image is {image.dtype} {list(image.shape)}, must be uint8 [height, width, {channels}], from 0 to "
-                "255: normalised images are for model.apply"
-            )
-        return image
-    name = "bytes" if isinstance(image, bytes) else os.fspath(image)
-    try:
-        encoded = image if isinstance(image, bytes) else pathlib.Path(image).read_bytes()
-        return decoded(encoded, preprocessing)
-    except OSError as error:
-        raise DataError(f"image {name!r} can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"image {name!r} can't be read: {error}") from error
-
-
-def _of_pillow(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    """Pixels of an image that Pillow has decoded."""
-    channels, background, upright = _decoding(preprocessing)
-    if upright:
-        image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-        image = Image.fromarray(composite(np.asarray(image.convert("RGBA")), background))
-    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _name(names: Sequence[str], label: int) -> str:

@@ -14,6 +14,7 @@ from mobilenet_v2.models.build import build_model
 from mobilenet_v2.models.variants import Preprocessing, Provenance
 from mobilenet_v2.serving.class_names import class_names_of
 from mobilenet_v2.serving.network_fields import network_fields
+from mobilenet_v2.serving.numbers import whole_number
 from mobilenet_v2.weights.load import Variables, with_classes
 from mobilenet_v2.weights.preprocessing import at_size
 
@@ -30,9 +31,10 @@ def create_model(name: str = "mobilenet_v2", **fields: Any) -> nn.Module:
     Raises:
       ValueError: if there is no such network or field, or a field has a value that it may not have: what is allowed.
 
-    >>> create_model("mobilenet_v2", width_multiplier=0.5).head_width()
+    >>> import mobilenet_v2 as mnv2
+    >>> mnv2.create_model("mobilenet_v2", width_multiplier=0.5).head_width()
     1280
-    >>> create_model("keras/mobilenet_v2_035", num_classes=10).padding
+    >>> mnv2.create_model("keras/mobilenet_v2_035", num_classes=10).padding
     'same'
     """
     return build_model(network_fields(name, fields))
@@ -57,8 +59,9 @@ def load_pretrained(
 
     Args:
       name: a file, a folder with one, a checkpoint's prefix, OWNER/NAME on the HuggingFace hub, a run's folder.
-      num_classes: of the classifier, see `weights.load.load_pretrained`; 0 leaves it out.
-      image_size: pixels, where the weights were made for another size than their source's usual one.
+      num_classes: of the classifier. None keeps the weights' own; another number draws a new one, whose classes have no
+        names (of 1001 classes 1000 are kept: the background, class 0, is dropped); 0 leaves it out.
+      image_size: pixels a side, where the weights were made for another size than their source's usual one.
       revision, offline: of the hub.
       replica: which one, from 0 on, of a run that has several.
       seed: of a new classifier.
@@ -68,16 +71,20 @@ def load_pretrained(
       UserError: one line: what was expected, what was found.
 
     >>> import tempfile
+    >>> import mobilenet_v2 as mnv2
     >>> from mobilenet_v2.models.variants import PREPROCESSING
     >>> from mobilenet_v2.weights.save import save_weights
-    >>> drawn = create_model(stages=((1, 8, 1, 1),), head_channels=16, num_classes=2)
+    >>> drawn = mnv2.create_model(stages=((1, 8, 1, 1),), head_channels=16, num_classes=2)
     >>> file = f"{tempfile.mkdtemp()}/drawn.safetensors"
     >>> made = {"source": "timm", "preprocessing": PREPROCESSING["timm"], "report": lambda line: None}
-    >>> _ = save_weights(file, drawn, init(drawn, 32), **made)
-    >>> model, variables = load_pretrained(file, num_classes=0, report=lambda line: None)
+    >>> _ = save_weights(file, drawn, mnv2.init(drawn, 32), **made)
+    >>> model, variables = mnv2.load_pretrained(file, num_classes=0, report=lambda line: None)
     >>> sorted(variables["params"])
     ['block_00', 'head', 'stem']
     """
+    for field, value, least in (("num_classes", num_classes, 0), ("image_size", image_size, 1)):
+        if value is not None:
+            whole_number(field, value, least, WeightsError)
     from mobilenet_v2.training.trained import import_weights  # which has Orbax: half of what importing all takes
 
     imported = import_weights(os.fspath(name), revision=revision, offline=offline, replica=replica, report=report)
@@ -100,8 +107,9 @@ def _at_size(name: str, preprocessing: Preprocessing | None, size: int | None) -
 def with_preprocessing(model: Any, preprocessing: Preprocessing, class_names: tuple[str, ...] = ()) -> Any:
     """The network, said to take images that are made ready so; where its weights do not say it themselves.
 
+    >>> import mobilenet_v2 as mnv2
     >>> from mobilenet_v2.models.variants import PREPROCESSING
-    >>> with_preprocessing(create_model(), PREPROCESSING["timm"]).provenance.preprocessing.resize_size
+    >>> mnv2.with_preprocessing(mnv2.create_model(), PREPROCESSING["timm"]).provenance.preprocessing.resize_size
     256
     """
     known = model.provenance or Provenance("")
@@ -110,11 +118,22 @@ def with_preprocessing(model: Any, preprocessing: Preprocessing, class_names: tu
 
 
 def init(model: nn.Module, image_size: int = 224, channels: int = 3, seed: int = 0) -> Variables:
-    """Variables drawn anew, as training would draw them.
+    """Variables drawn anew, as training would draw them: {"params": …, "batch_stats": …}, float32.
 
-    >>> sorted(init(create_model(width_multiplier=0.25, num_classes=2), 32))
+    Args:
+      image_size: pixels a side.
+      channels: of the images; the first layer's kernel depends on it.
+
+    Raises:
+      ValueError: if a number is no integer ≥ 1, or the seed none ≥ 0.
+
+    >>> import mobilenet_v2 as mnv2
+    >>> sorted(mnv2.init(mnv2.create_model(width_multiplier=0.25, num_classes=2), 32))
     ['batch_stats', 'params']
     """
+    whole_number("image_size", image_size, least=1)
+    whole_number("channels", channels, least=1)
+    whole_number("seed", seed, least=0)
     images = jax.numpy.zeros((1, image_size, image_size, channels))
     draw = jax.jit(functools.partial(model.init, train=False))
     return dict(draw({"params": jax.random.key(seed)}, images))

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mobilenet_v2 import reporting
 from mobilenet_v2.models import cost
+from mobilenet_v2.serving.numbers import whole_number
 
 
 class Summary:
@@ -26,9 +27,8 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        shown = [index for index, name in enumerate(reporting.COST_COLUMNS) if name != "output kB"]
-        rows = [[row[index] for index in shown] for row in reporting.cost_rows(self.cost)]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in (reporting.COST_COLUMNS[index] for index in shown))
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in reporting.COST_COLUMNS)
+        rows = reporting.cost_rows(self.cost)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -36,12 +36,21 @@ class Summary:
 def summarize(model: Any, image_size: int | None = None, channels: int = 3) -> Summary:
     """Parameters, multiply-adds and memory of each block, for one image.
 
+    A kB is 1000 bytes, of activations of the network's `dtype`: float32 unless it says otherwise.
+
     Args:
       image_size: pixels a side; None: as its weights' images are, or 224.
+      channels: of the image.
 
-    >>> from mobilenet_v2.serving.pretrained import create_model
-    >>> summarize(create_model("mobilenet_v2")).cost.parameters
+    Raises:
+      ValueError: if a number is no integer ≥ 1.
+
+    >>> import mobilenet_v2 as mnv2
+    >>> mnv2.summarize(mnv2.create_model("mobilenet_v2")).cost.parameters
     3504872
     """
+    whole_number("channels", channels, least=1)
     made_for = model.provenance.preprocessing if model.provenance else None
-    return Summary(cost.count(model, image_size or (made_for.crop_size if made_for else 224), channels))
+    if image_size is None:
+        image_size = made_for.crop_size if made_for else 224
+    return Summary(cost.count(model, whole_number("image_size", image_size, least=1), channels))

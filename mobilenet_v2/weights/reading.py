@@ -57,7 +57,10 @@ def _locate(path: pathlib.Path) -> pathlib.Path:
         found = [file for pattern in _IN_FOLDER for file in sorted(path.glob(pattern))]
         if len(found) != 1:
             names = ", ".join(file.name for file in found) or "none"
-            raise WeightsError(f"weights {str(path)!r} is a folder, must hold one weight file, found {names}")
+            raise WeightsError(
+                f"weights {str(path)!r} is a folder, must hold one weight file, found {names}, or be a run's folder, "
+                "with config.json and checkpoints/"
+            )
         return found[0]
     if ".data-" in path.name and path.is_file():
         named = path.with_name(path.name.split(".data-")[0] + ".index")

@@ -12,7 +12,7 @@ import mobilenet_v2 as mnv2
 from mobilenet_v2.commands import import_weights
 from mobilenet_v2.data.transforms import Preprocess
 from mobilenet_v2.models.variants import Preprocessing
-from mobilenet_v2.serving.prediction import prepare
+from mobilenet_v2.serving.photographs import prepare
 from mobilenet_v2.training import loop
 from tests.weights import small
 

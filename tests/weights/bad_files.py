@@ -246,5 +246,5 @@ BAD_FILES: dict[Callable[[pathlib.Path], None], list[str]] = {
     ours_without_description: ["needs 'file.json' beside it"],
     ours_of_a_field_that_can_t_be: ["states padding 'valid'", "'same', 'symmetric'"],
     ours_of_a_damaged_description: ["'file.json' is damaged"],
-    folder_of_two: ["must hold one weight file, found a.safetensors, b.safetensors"],
+    folder_of_two: ["must hold one weight file, found a.safetensors, b.safetensors, or be a run's folder"],
 }

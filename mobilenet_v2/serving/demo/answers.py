@@ -12,7 +12,8 @@ from mobilenet_v2.data.remarks import remarks
 from mobilenet_v2.errors import DataError
 from mobilenet_v2.models import cost
 from mobilenet_v2.serving.activations import BlockMaps, endpoint_of, probabilities_and_maps
-from mobilenet_v2.serving.prediction import decoded, likeliest, prepare, preprocessing_of
+from mobilenet_v2.serving.photographs import decoded, prepare
+from mobilenet_v2.serving.prediction import likeliest, preprocessing_of
 from mobilenet_v2.weights.preprocessing import describe
 
 _TOP = 5

@@ -2,6 +2,7 @@
 
 const at = id => document.getElementById(id);
 const number = value => value.toLocaleString("en");
+const kilobytes = bytes => (bytes / 1000).toLocaleString("en", {minimumFractionDigits: 1, maximumFractionDigits: 1});
 let newest = 0, mostBytes = Infinity;
 
 function element(name, {text, ...attributes} = {}, ...children) {
@@ -35,17 +36,17 @@ function showNetwork(network) {
       element("td", {text: block.name}), element("td", {className: "mean"}), element("td", {className: "channels"}),
       element("td", {text: block.output}), element("td", {text: number(block.parameters)}),
       element("td", {className: "adds"}, number(block.multiply_adds), bar(block.multiply_adds / most)),
-      element("td", {text: number(Math.round(block.peak_bytes / 100) / 10)}));
+      element("td", {text: kilobytes(block.peak_bytes)}));
     row.dataset.block = block.name;
     return row;
   }));
   const peak = Math.max(...network.blocks.map(block => block.peak_bytes));
   const totals = ["total", "", "", "", number(network.parameters), number(network.multiply_adds),
-    number(Math.round(peak / 100) / 10)];
+    kilobytes(peak)];
   at("totals").replaceChildren(element("tr", {}, ...totals.map(text => element("td", {text}))));
 }
 
-function showAnswer(name, answer) {
+function showAnswer(name, answer, others) {
   at("seen").src = answer.seen;
   at("file-name").textContent = `${name}, as the network sees it`;
   at("classes").replaceChildren(...answer.classes.map(found => element("li", {},
@@ -61,7 +62,8 @@ function showAnswer(name, answer) {
       picture(channel.image, `${row.dataset.block}, channel ${channel.index}`, channel.index))));
   }
   at("result").hidden = false;
-  at("status").textContent = `Looked at ${name} in ${(1000 * answer.seconds).toFixed(0)} ms.`;
+  at("status").textContent = `Looked at ${name} in ${(1000 * answer.seconds).toFixed(0)} ms.` +
+    (others ? ` One picture at a time: ${number(others)} more ${others === 1 ? "was" : "were"} left out.` : "");
 }
 
 function complain(text) {
@@ -93,7 +95,7 @@ async function look(files) {
     if (file.size > mostBytes)
       throw new Error(`the file has ${number(file.size)} bytes, must have at most ${number(mostBytes)}`);
     const answer = await ask("look", {method: "POST", body: file});
-    if (turn === newest) showAnswer(name, answer);
+    if (turn === newest) showAnswer(name, answer, files.length - 1);
   } catch (error) {
     if (turn === newest) complain(`${name} can't be looked at: ${error.message}`);
   }

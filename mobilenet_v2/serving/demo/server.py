@@ -155,7 +155,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if len(length) > len(str(MOST_BYTES)) or int(length) > MOST_BYTES:
             raise Refused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the file has {length[:20]} bytes, must have at most {MOST_BYTES:,}",
+                f"the file has {_grouped(length)} bytes, must have at most {MOST_BYTES:,}",
             )
         if int(length) == 0:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the file is empty: it has 0 bytes")
@@ -190,6 +190,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_WR)
             while time.monotonic() < deadline and self.rfile.read1(_CHUNK):
                 pass
+
+
+def _grouped(digits: str) -> str:
+    """As the other numbers are written; of what is no size of any file the first digits."""
+    return f"{int(digits):,}" if len(digits) <= 20 else f"{digits[:20]}…"
 
 
 def _json(value: Any) -> tuple[str, bytes]:
