@@ -67,7 +67,7 @@ def _intervals(results: Results) -> str:
 
 
 def _few(results: Results) -> list[str]:
-    counts = {name: len(results.accuracies(name)) for name in _begun(results)}
+    counts = {point["name"]: len(results.accuracies(point["name"])) for point in results.begun}
     names = [name for name, count in counts.items() if count < FEW]
     text = f"**Fewer than {FEW} seeds**: {_listed(names)}. Nothing can be concluded of these points."
     return [text] if names else []
@@ -91,10 +91,6 @@ def _not_counted(results: Results) -> list[str]:
     if absent := [point["name"] for point in results.points if point["name"] not in begun]:
         found.append(f"**Not begun**: {_listed(absent)}.")
     return found
-
-
-def _begun(results: Results) -> list[str]:
-    return list(dict.fromkeys(row.point for row in results.rows if row.status != "not begun"))
 
 
 def _cost(results: Results) -> str:

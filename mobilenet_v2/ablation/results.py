@@ -26,8 +26,8 @@ class Results:
 
     @property
     def begun(self) -> list[dict[str, Any]]:
-        """The points that have a run, finished or not, and the baseline."""
-        names = {row.point for row in self.rows if row.status != "not begun"} | {self.sweep["baseline"]}
+        """The points that have a run, finished or not."""
+        names = {row.point for row in self.rows if row.status != "not begun"}
         return [point for point in self.points if point["name"] in names]
 
     @property

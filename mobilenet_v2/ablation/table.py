@@ -59,9 +59,11 @@ def headers(results: Results) -> list[str]:
 
 
 def table_rows(results: Results) -> list[list[str]]:
-    """The cells below `headers`, a row a point of which something was begun; the baseline first."""
-    points = sorted(results.begun, key=lambda point: point["name"] != results.sweep["baseline"])
-    return [_cells(point, results) for point in points]
+    """The cells below `headers`: the baseline, then a row a point of which something was begun."""
+    baseline = results.sweep["baseline"]
+    first = [point for point in results.points if point["name"] == baseline]
+    others = [point for point in results.begun if point["name"] != baseline]
+    return [_cells(point, results) for point in (*first, *others)]
 
 
 def _cells(point: dict[str, Any], results: Results) -> list[str]:

@@ -77,11 +77,11 @@ def save(manager: ocp.CheckpointManager, state: TrainState, extra: dict[str, Any
     step = int(state.step)
     if manager.latest_step() == step:
         return
-    vectors = packing.pack(state)
-    arrays = packing.unpack(vectors, packing.listed(state))
+    vectors, listed = packing.pack(state), packing.listed(state)
+    arrays = packing.unpack(vectors, listed)
     extra = {
         **extra,
-        "arrays": {name: packing.describe(array) | {"crc32": packing.crc32(array)} for name, array in arrays.items()},
+        "arrays": {name: one | {"crc32": packing.crc32(arrays[name])} for name, one in listed.items()},
     }
     with disk.told(pathlib.Path(manager.directory)):
         extra["crc32"] = _crc32(extra)

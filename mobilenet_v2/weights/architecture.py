@@ -95,6 +95,14 @@ def mobilenet_v1_fields(file: str, arrays: Arrays) -> dict[str, Any]:
     raise WeightsError(f"{file!r} has {found} channels in its blocks, as no width multiplier of MobileNetV1 gives")
 
 
+def shapes_of(model: nn.Module, channels: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each array that `model.init` makes for images of so many channels, by path; nothing is computed."""
+    image = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
+    tree: Any = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+    leaves: dict[str, Any] = flatten_dict(tree, sep="/")
+    return {name: leaf.shape for name, leaf in leaves.items()}
+
+
 def check_shapes(
     file: str,
     model: nn.Module,
@@ -113,10 +121,7 @@ def check_shapes(
     """
     stem = arrays.get("params/stem/conv/kernel")
     channels = channels or (stem.shape[2] if stem is not None and stem.ndim == 4 else 3)
-    image = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
-    tree: Any = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
-    leaves: dict[str, Any] = flatten_dict(tree, sep="/")
-    expected = {name: leaf.shape for name, leaf in leaves.items()}
+    expected = shapes_of(model, channels)
     different = [
         f"{name}: {arrays[name].shape} for {shape}"
         for name, shape in expected.items()
