@@ -66,15 +66,16 @@ class DivergenceError(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean '…'?` where a known name is close, or the last part of a dotted one, else nothing.
+    """`; did you mean '…'?` where the last part of a known name is close to that of `name`, else nothing.
 
-    Of names that are not close, one that begins or ends with the words of `name` will do: width_multiplier for width.
+    Those of the same section come first. Of names that are not close, one that begins or ends with the words of `name`
+    will do: width_multiplier for width.
     """
-    known = list(known)
+    section = name.rpartition(".")[0]
+    known = sorted(known, key=lambda one: one.rpartition(".")[0] != section)
     last_parts = {one.rpartition(".")[2]: one for one in reversed(known)}
     last = name.rpartition(".")[2]
     close = [last_parts[last]] if last in last_parts else []
-    close += difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     close += [last_parts[part] for part in difflib.get_close_matches(last, last_parts, n=1)]
     if last:
         close += [one for part, one in last_parts.items() if part.startswith(f"{last}_") or part.endswith(f"_{last}")]

@@ -21,6 +21,14 @@ def test_the_closest_known_name_is_proposed(name: str, closest: str) -> None:
     assert nearest(name, known) == f"; did you mean {closest!r}?"
 
 
+def test_a_name_of_the_same_section_is_proposed_first() -> None:
+    assert nearest("data.nme", ["model.name", "data.name"]) == "; did you mean 'data.name'?"
+
+
+def test_the_same_section_alone_is_not_close() -> None:
+    assert nearest("model.kernel_size", ["model.stem_stride", "model.dropout_rate"]) == ""
+
+
 @pytest.mark.parametrize("known", [[], ["seed"]])
 def test_nothing_is_proposed_where_nothing_is_close(known: list[str]) -> None:
     assert nearest("bach_size", known) == ""

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mobilenet_v2.ablation.figure_style import COLOURS, LINES, MARKERS, Point, Titles, groups, new_figure
 from mobilenet_v2.ablation.notes import caption
@@ -31,6 +32,7 @@ def learning_curves(results: Results) -> tuple[Figure, Titles]:
             _draw_curve(panel, results, point["name"], styles[point["name"]], titles, f"{name}-{point['name']}")
         panel.set_title(name or None, size=9)
         panel.set_xlabel("training step")
+        panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         names = max(1, min(4, _LETTERS // (6 + max(len(point["name"]) for point in points))))
         panel.legend(fontsize=7, ncols=names, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     for panel in panels[len(panels_of) :]:

@@ -40,6 +40,11 @@ def print_plan(
     _say((console or reporting.wide_console(_WIDTH)), text)
 
 
+def print_wait(text: str) -> None:
+    """What takes a while before the first line: on standard error, apart from what a program may read."""
+    _say(Console(stderr=True, width=_WIDTH), f"{text} …")
+
+
 def reporter(runs: Sequence[Run], console: Console | None = None) -> Callable[[Run, bool], None]:
     """What prints a line for each run that ends."""
     console, begin = (console or reporting.wide_console(_WIDTH)), time.monotonic()

@@ -77,7 +77,7 @@ document.querySelectorAll("figure g > title").forEach(title => {
 def page(results: Results, svgs: Mapping[str, str]) -> str:
     """The page's text; `svgs` are figures by name."""
     question = html.escape(results.sweep["question"])
-    heads = "".join(f"<th scope=col><button>{html.escape(text)}</button></th>" for text in table.headers(results))
+    heads = "".join(f"<th scope=col><button>{_head(text)}</button></th>" for text in table.headers(results))
     rows = "\n".join(
         "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in cells) + "</tr>" for cells in table.table_rows(results)
     )
@@ -95,6 +95,11 @@ def page(results: Results, svgs: Mapping[str, str]) -> str:
 <div id=tip role=status hidden></div>
 <script>{_SCRIPT}</script></html>
 """
+
+
+def _head(text: str) -> str:
+    """A number and its unit stay on one line."""
+    return html.escape(text).replace(" %", "&nbsp;%")
 
 
 def _cell(text: str) -> str:

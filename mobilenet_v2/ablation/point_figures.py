@@ -62,7 +62,8 @@ def by_cost(results: Results) -> tuple[Figure, Titles]:
     means = [mean for mean, _ in found]
     front = statistics.pareto(costs, means)
     places, heights = [costs[index] for index in front], [means[index] for index in front]
-    axes.step(places, heights, where="post", color="0.4", linewidth=1, zorder=1, label="Pareto front of the means")
+    label = "Pareto front of the means" if len(front) > 1 else None
+    axes.step(places, heights, where="post", color="0.4", linewidth=1, zorder=1, label=label)
     axes.set_xlabel("multiply-adds of an image (millions)")
     axes.set_ylabel(f"{results.split} accuracy (%)")
     axes.margins(0.08, 0.1)

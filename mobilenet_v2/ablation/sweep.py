@@ -6,7 +6,7 @@ import math
 import numbers
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -149,17 +149,21 @@ def apply(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
     return changed
 
 
-def chosen(planned: Sequence[Planned], names: Iterable[str]) -> list[Planned]:
-    """Those of these names.
+def chosen_names(sweep: Sweep, points: str | None) -> list[str]:
+    """The names in `points`, which commas part; all where it is None.
 
     Raises:
       ConfigError: if there is no point of a name.
     """
-    known, names = [one.point.name for one in planned], list(names)
+    known = [point.name for point in sweep.points]
+    names = known if points is None else points.split(",")
     for name in names:
         if name not in known:
-            raise ConfigError(f"--points names {name!r}, must be of {', '.join(known)}{nearest(name, known)}")
-    return [one for one in planned if one.point.name in names]
+            raise ConfigError(
+                f"--points is {points!r}, which names {name!r}: must be of {', '.join(map(str, known))}, with commas "
+                f"between{nearest(name, known)}"
+            )
+    return names
 
 
 def _count(config: ConfigDict) -> tuple[int, int]:

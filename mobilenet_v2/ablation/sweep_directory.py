@@ -95,7 +95,8 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> dict[str, Any] | None:
     told = config_lib.differences(config_lib.from_json(json.dumps(found["base"])), config)
     if told := [text for text in told if not text.startswith(run_directory.FREE)]:
         raise WorkdirError(
-            f"workdir {str(workdir)!r} holds a sweep of another config ({'; '.join(told)}); use another workdir"
+            f"workdir {str(workdir)!r} holds a sweep of another config ({'; '.join(told)}); "
+            "use another workdir, or the flags that it began with"
         )
     return found
 

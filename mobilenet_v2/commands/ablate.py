@@ -86,12 +86,12 @@ def _plan(flags: absl_flags.FlagValues, base: Sequence[str]) -> tuple[list[Run],
     config, workdir = flags.config, pathlib.Path(flags.workdir)
     validate(config)
     path = base[0].partition("=")[2]
+    seeds = _seeds(config, command_line.integer("seeds", flags.seeds, _MOST))
     found = sweep_directory.check(workdir, config)
     swept = sweep.load(path, config)
+    names = sweep.chosen_names(swept, flags.points)
     planned = sweep.plan(swept, config, sweep_directory.known_costs(found, swept))
-    names = flags.points.split(",") if flags.points is not None else [one.point.name for one in planned]
-    chosen = sweep.chosen(planned, names)
-    seeds = _seeds(config, command_line.integer("seeds", flags.seeds, _MOST))
+    chosen = [one for one in planned if one.point.name in names]
     dataset = _open(chosen)
     runs = sweep_directory.runs_of(workdir, chosen, seeds)
 
@@ -128,7 +128,10 @@ def _expected(
     runs: Sequence[Run], left: Sequence[Run], dataset: Dataset, base: Sequence[str], jobs: int
 ) -> float | str:
     """Seconds that what is left will take, or why that can't be told."""
-    per_unit = estimate.measured(runs, dataset) or estimate.tried(runs[0].planned, base)
+    per_unit: float | str | None = estimate.measured(runs, dataset)
+    if per_unit is None:
+        listing.print_wait("taking a few steps of the first point, to tell how long all will take")
+        per_unit = estimate.tried(runs[0].planned, base)
     return per_unit if isinstance(per_unit, str) else estimate.seconds_of(left, dataset, per_unit) / jobs
 
 

@@ -24,7 +24,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def index_of(page: Any, header: str) -> int:
-    return page.locator("th button").all_text_contents().index(header)
+    headers = [text.replace("\N{NO-BREAK SPACE}", " ") for text in page.locator("th button").all_text_contents()]
+    return headers.index(header)
 
 
 def click(page: Any, header: str) -> None:

@@ -79,12 +79,15 @@ def test_a_sweep_of_other_types_is_one_line(text: str, says: str, tmp_path: path
 
 
 def test_points_are_chosen_by_name() -> None:
-    both = planned(T2, T3)
-    assert sweep.chosen(both, ["t3"]) == both[1:]
-    with pytest.raises(ConfigError, match="--points names 't4', must be of t2, t3"):
-        sweep.chosen(both, ["t2", "t4"])
+    both = Sweep("question", "t2", [T2, T3])
+    assert sweep.chosen_names(both, "t3") == ["t3"]
+    assert sweep.chosen_names(both, None) == ["t2", "t3"]
+    with pytest.raises(ConfigError, match="--points is 't2,t4', which names 't4': must be of t2, t3, with commas"):
+        sweep.chosen_names(both, "t2,t4")
+    with pytest.raises(ConfigError, match="--points is '', which names ''"):
+        sweep.chosen_names(both, "")
     with pytest.raises(ConfigError, match="did you mean 't3'"):
-        sweep.chosen(both, ["t33"])
+        sweep.chosen_names(both, "t33")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def write(workdir: pathlib.Path, points: Sequence[str], seeds: Sequence[int]) ->
     swept = small_sweep.sweep(config)
     found = sweep_directory.check(workdir, config)
     planned = sweep.plan(swept, config, {point.name: (1, 2) for point in swept.points})
-    chosen = sweep.chosen(planned, points)
+    chosen = [one for one in planned if one.point.name in points]
     sweep_directory.write(workdir, "file.py", config, swept, planned, chosen, seeds, found)
     return {point["name"]: point["seeds"] for point in json.loads((workdir / "sweep.json").read_text())["points"]}
 

@@ -191,7 +191,7 @@ def test_commands_are_lines_for_a_shell_that_train_one_run_each(
         (["--jobs=none"], "--jobs is 'none', must be an integer"),
         (["--launcher=slrum"], "--launcher is 'slrum', must be one of local, slurm, commands; did you mean 'slurm'"),
         (["--keep=all"], "--keep is 'all', must be one of checkpoints, result"),
-        (["--points=t9"], "--points names 't9', must be of t2, t3"),
+        (["--points=t9"], "--points is 't9', which names 't9': must be of t2, t3"),
         (["--slurm=partition=gpu"], "--slurm is 'partition=gpu', must be left out unless --launcher=slurm"),
         (["--launcher=slurm", "--slurm=gpu"], "--slurm has 'gpu', must be NAME=VALUE"),
         (["--config.train.batch_size=0"], "config.train.batch_size is 0, must be an integer"),
