@@ -11,7 +11,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
-from mobilenet_v2.data.image_headers import JPEG, PNG, bare_png, image_size
+from mobilenet_v2.data.image_headers import FORMATS, JPEG, PNG, bare_png, image_size
 
 # What can't be decoded is told by whoever asked, once; OpenCV and the libraries in it would write lines of their own.
 if "OPENCV_LOG_LEVEL" not in os.environ:
@@ -88,7 +88,9 @@ def _check_header(encoded: bytes) -> None:
     """Refuses what is of no format that we know, or is too large."""
     size = image_size(encoded)
     if size is None:
-        raise ValueError(f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}")
+        raise ValueError(
+            f"can't decode an image of {len(encoded)} bytes that begins with {encoded[:8]!r}, must be a whole {FORMATS}"
+        )
     pixels = size[0] * size[1]
     if pixels > _MAX_PIXELS:
         raise ValueError(f"can't decode an image of {pixels} pixels, must be at most {_MAX_PIXELS}")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import simplejpeg
 
+FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM, JPEG 2000 or AVIF"
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 # Of a PNG: the bit of a chunk's name that says so, and what says something of the pixels, or of their colours' profile.
@@ -26,7 +27,7 @@ _JPEG_2000_SIZE = re.compile(rb"\xff\x4f\xff\x51.{4}(.{4})(.{4})", re.DOTALL)  #
 
 
 def image_size(encoded: bytes) -> tuple[int, int] | None:
-    """(width, height) of a JPEG, PNG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM, JPEG 2000 or AVIF, by its content.
+    """(width, height) of an image of one of `FORMATS`, by its content.
 
     None where it is none of these, or ends before it says so.
     """

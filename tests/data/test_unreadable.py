@@ -30,7 +30,8 @@ def test_an_unreadable_image_is_named_with_its_place_and_the_reason(capsys: pyte
     assert watch(Unreadable("train[:10]"), [[1, 1], [1, 0]]) == 2
     assert capsys.readouterr().err == (
         "left out of split 'train[:10]': record 3 (3.jpg): "
-        "can't decode an image of 7 bytes that begins with b'damaged'\n"
+        "can't decode an image of 7 bytes that begins with b'damaged', must be a whole JPEG, PNG, WebP, GIF, BMP, "
+        "TIFF, PBM, PGM, PPM, JPEG 2000 or AVIF\n"
     )
 
 
