@@ -215,17 +215,6 @@ def test_a_runs_classes_have_the_names_of_its_data_set(tiny_config: ConfigDict, 
     assert fewer.provenance.class_names == ()
 
 
-def test_published_networks_have_imagenets_names() -> None:
-    from mobilenet_v2.serving.class_names import imagenet_classes, published_classes
-
-    names = imagenet_classes()
-    assert len(names) == 1000
-    assert (names[0], names[281]) == ("tench, Tinca tinca", "tabby, tabby cat")
-    assert names[999].startswith("toilet tissue")
-    assert published_classes(1001)[:2] == ("background", names[0])
-    assert published_classes(7) == ()
-
-
 def test_a_summary_is_a_table_in_a_notebook_and_text_elsewhere() -> None:
     found = mnv2.summarize(mnv2.create_model("torchvision/mobilenet_v2_100"))
     assert found.cost.multiply_adds == 300_774_272

@@ -16,13 +16,8 @@ WITH_SHORTCUT = {f"block_{index:02d}" for index in (2, 4, 5, 7, 8, 9, 11, 12, 14
 
 
 def tiny(**fields: Any) -> MobileNetV2:
-    small = {
-        "num_classes": 5,
-        "stem_channels": 8,
-        "head_channels": 16,
-        "stages": (Stage(1, 8, 1, 1), Stage(2, 8, 2, 2)),
-    }
-    return MobileNetV2(**{**small, **fields})
+    small = {"num_classes": 5, "stem_channels": 8, "head_channels": 16}
+    return MobileNetV2(**{**small, "stages": (Stage(1, 8, 1, 1), Stage(2, 8, 2, 2)), **fields})
 
 
 def images(side: int = 8, count: int = 4) -> np.ndarray:
