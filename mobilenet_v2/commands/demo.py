@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mobilenet_v2 import command_line
 from mobilenet_v2.commands.flagged_weights import load_classifier
 from mobilenet_v2.serving.demo.answers import Shown
-from mobilenet_v2.serving.demo.server import HOST, Server, serve
+from mobilenet_v2.serving.demo.server import Server, serve
 
 _PORT = 8017
 
@@ -29,7 +29,6 @@ def main(argv: Sequence[str]) -> None:
     port = command_line.integer("port", flags.port, 65535, least=0)
     with Server(_PORT if port is None else port) as server:  # first: weights may take long
         server.shown = Shown.of(*load_classifier(flags, _to_stderr), flags.weights)
-        print(f"the page is at http://{HOST}:{server.port}/ and Ctrl-C ends it", flush=True)
         serve(server)
     print("ended")
 

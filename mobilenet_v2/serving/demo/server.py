@@ -202,8 +202,9 @@ def _json(value: Any) -> tuple[str, bytes]:
 
 
 def serve(server: Server) -> None:
-    """Answers until Ctrl-C; returns once the picture that is being looked at is done."""
+    """Says where, and answers until Ctrl-C; returns once the picture that is being looked at is done."""
     try:
+        print(f"the page is at http://{HOST}:{server.port}/ and Ctrl-C ends it", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:
         with server.looking:
