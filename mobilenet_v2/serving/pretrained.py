@@ -88,13 +88,10 @@ def load_pretrained(
     from mobilenet_v2.training.trained import import_weights  # which has Orbax: half of what importing all takes
 
     imported = import_weights(os.fspath(name), revision=revision, offline=offline, replica=replica, report=report)
+    preprocessing = _at_size(str(name), imported.preprocessing, image_size)
     found = with_classes(str(name), imported, num_classes, seed=seed, report=report)
     kept = found.model.num_classes == imported.model.num_classes
-    provenance = Provenance(
-        imported.source,
-        _at_size(str(name), imported.preprocessing, image_size),
-        class_names_of(imported) if kept else (),
-    )
+    provenance = Provenance(imported.source, preprocessing, class_names_of(imported) if kept else ())
     return found.model.clone(provenance=provenance), found.variables
 
 
