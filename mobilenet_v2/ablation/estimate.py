@@ -4,20 +4,21 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from mobilenet_v2.ablation import command
+from mobilenet_v2.ablation import command, machine_share
 from mobilenet_v2.ablation.sweep import Planned
 from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.data.pipeline import steps_of
 from mobilenet_v2.data.sources import Dataset
 
-# Start, compilation and evaluation, beside the steps.
-_START_SECONDS = 30.0
+# Start, compilation and evaluation, beside the steps; what finished runs took has them.
+START_SECONDS = 30.0
 
 
-def seconds_of(runs: Sequence[Run], dataset: Dataset, per_unit: float) -> float:
-    """Of all of them, one after the other."""
-    return sum(per_unit * work(run.planned, dataset) + _START_SECONDS for run in runs)
+def seconds_of(runs: Sequence[Run], dataset: Dataset, per_unit: float, start: float = 0.0) -> float:
+    """Of all of them, one after the other; `start` is what each takes beside its steps."""
+    return sum(per_unit * work(run.planned, dataset) + start for run in runs)
 
 
 def work(planned: Planned, dataset: Dataset) -> float:
@@ -39,11 +40,16 @@ def measured(finished: Sequence[Run], dataset: Dataset) -> float | None:
     return statistics.median(quotients) if quotients else None
 
 
-def tried(baseline: Planned, base: Sequence[str]) -> float | str:
-    """Seconds a multiply-add in a few steps of the baseline, without its data; or why they can't be taken."""
+def tried(baseline: Planned, base: Sequence[str], jobs: int) -> float | str:
+    """Seconds a multiply-add in a few steps of the baseline, without its data; or why they can't be taken.
+
+    It has the part of the machine that one of `jobs` runs will have, and leaves the others' idle.
+    """
     overrides = [command.override(name, value) for name, value in baseline.point.overrides.items()]
     module = [sys.executable, "-m", "mobilenet_v2.ablation.trial"]
-    done = subprocess.run([*module, *base, *overrides], capture_output=True, text=True, check=False)
-    if done.returncode:
-        return (done.stderr.splitlines() or ["it left no word"])[-1].removeprefix("error: ")
-    return float(done.stdout.split()[-1]) / _work_of_step(baseline)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with machine_share.start([*module, *base, *overrides], 0, jobs, **pipes) as process:
+        said, errors = process.communicate()
+    if process.returncode:
+        return (errors.splitlines() or ["it left no word"])[-1].removeprefix("error: ")
+    return float(said.split()[-1]) / _work_of_step(baseline)

@@ -8,10 +8,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
 
 from mobilenet_v2 import signals
-from mobilenet_v2.ablation import command, failure
+from mobilenet_v2.ablation import command, failure, machine_share
 from mobilenet_v2.ablation.sweep_directory import Run
 from mobilenet_v2.errors import Preempted
 from mobilenet_v2.training import run_directory
@@ -114,26 +113,16 @@ def _start(run: Run, base: Sequence[str], slot: int, jobs: int) -> _Process:
         return None
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     run.error.unlink(missing_ok=True)  # of an earlier start
-    environment = dict(os.environ)
-    if visible := environment.get("CUDA_VISIBLE_DEVICES"):
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(_share(visible.split(","), slot, jobs))
     with open(run.log, "ab") as log:
-        process = subprocess.Popen(
+        return machine_share.start(
             command.as_process(run, base),
+            slot,
+            jobs,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
             start_new_session=True,
         )
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(process.pid, _share(sorted(os.sched_getaffinity(0)), slot, jobs))
-    return process
-
-
-def _share(things: Sequence[Any], slot: int, jobs: int) -> list[Any]:
-    """What the slot has of things that all slots share; where there are fewer than slots, several have the same."""
-    return list(things[slot::jobs]) or [things[slot % len(things)]]
 
 
 def _settle(run: Run, status: int, told: bool, only_results: bool) -> bool:

@@ -128,11 +128,11 @@ def _expected(
     runs: Sequence[Run], left: Sequence[Run], dataset: Dataset, base: Sequence[str], jobs: int
 ) -> float | str:
     """Seconds that what is left will take, or why that can't be told."""
-    per_unit: float | str | None = estimate.measured(runs, dataset)
-    if per_unit is None:
-        listing.print_wait("taking a few steps of the first point, to tell how long all will take")
-        per_unit = estimate.tried(runs[0].planned, base)
-    return per_unit if isinstance(per_unit, str) else estimate.seconds_of(left, dataset, per_unit) / jobs
+    if (measured := estimate.measured(runs, dataset)) is not None:
+        return estimate.seconds_of(left, dataset, measured) / jobs
+    listing.print_wait("taking a few steps of the first point, to tell how long all will take")
+    tried = estimate.tried(runs[0].planned, base, jobs)
+    return tried if isinstance(tried, str) else estimate.seconds_of(left, dataset, tried, estimate.START_SECONDS) / jobs
 
 
 def _seeds(config: ConfigDict, count: int | None) -> range:
