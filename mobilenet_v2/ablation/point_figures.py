@@ -28,23 +28,27 @@ from mobilenet_v2.ablation.results import Results
 _MOST_TICKS = 12
 _MOST_NAMES = 24  # above which those on the front alone are named
 _LOGARITHMIC = 8  # times the cheapest, above which costs are
+_ASIDE = 0.02  # of the axis, from one group's points to the next one's, which would hide them
 
 
 def by_x(results: Results) -> tuple[Figure, Titles]:
-    """A line a group against x; or, where the points have no order, a row a point."""
+    """A line a group against x, each a little beside the other; or, where the points have no order, a row a point."""
     if any(point["x"] is None for point in results.finished):
         return _by_name(results)
     figure = new_figure(3.9)
     axes, titles = figure.subplots(), {}
-    for index, (group, points) in enumerate(groups(results).items()):
-        places, found = [point["x"] for point in points], [mean_and_error(results, point) for point in points]
+    xs = sorted({point["x"] for point in results.finished})
+    by_group = groups(results)
+    for index, (group, points) in enumerate(by_group.items()):
+        aside = _ASIDE * (xs[-1] - xs[0]) * (index - (len(by_group) - 1) / 2)
+        places = [point["x"] + (0 if _is_shared(results, point) else aside) for point in points]
+        found = [mean_and_error(results, point) for point in points]
         style = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
         axes.plot(places, [mean for mean, _ in found], color=style[0], linestyle=style[1], linewidth=1.2)
         _draw_group(axes, results, points, places, index, group, titles, line=style[1])
     _draw_shared(axes, results, lambda point: point["x"], titles)
     axes.set_xlabel(results.sweep["x_label"])
     axes.set_ylabel(f"{results.split} accuracy (%)")
-    xs = sorted({point["x"] for point in results.finished})
     if len(xs) <= _MOST_TICKS:
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
     finish(figure, axes, results)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,7 +73,9 @@ def difference(values: Sequence[float], baseline: Sequence[float]) -> Difference
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    welch = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(CONFIDENCE)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)  # where all seeds of one came to the same
+        welch = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(CONFIDENCE)
     return Difference(found, (float(resampled.low), float(resampled.high)), (float(welch.low), float(welch.high)))
 
 

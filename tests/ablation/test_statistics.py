@@ -37,6 +37,14 @@ def test_an_interval_is_welchs() -> None:
     assert not unlike.excludes_zero  # one interval is not enough
 
 
+def test_seeds_that_all_came_to_the_same_leave_the_baselines_deviation(recwarn: pytest.WarningsRecorder) -> None:
+    found = statistics.difference([0.7, 0.7, 0.7], BASELINE)
+    assert found is not None
+    half = stats.t.ppf(0.975, len(BASELINE) - 1) * stats.sem(BASELINE)
+    assert found.welch == pytest.approx((0.7 - np.mean(BASELINE) - half, 0.7 - np.mean(BASELINE) + half), rel=1e-6)
+    assert not recwarn.list
+
+
 def test_the_bootstrap_draws_runs_of_both_anew() -> None:
     found = statistics.difference(VALUES, BASELINE)
     assert found is not None
