@@ -34,7 +34,9 @@ def learning_curves(results: Results) -> tuple[Figure, Titles]:
         panel.set_xlabel("training step")
         panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         names = max(1, min(4, _LETTERS // (6 + max(len(point["name"]) for point in points))))
-        panel.legend(fontsize=7, ncols=names, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+        panel.legend(
+            fontsize=7, ncols=names, handlelength=3, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False
+        )
     for panel in panels[len(panels_of) :]:
         panel.set_visible(False)
     for panel in panels[::columns]:

@@ -1,5 +1,7 @@
 """What must be known to read a sweep's table and figures."""
 
+import pathlib
+
 from mobilenet_v2.ablation.results import FEW, Results
 
 _NOT_COUNTED = ("diverged", "failed", "unfinished")
@@ -13,7 +15,13 @@ def notes(results: Results) -> list[str]:
 
 
 def caption(results: Results) -> str:
-    """How many seeds the points of a figure have, and what its bars are."""
+    """Of what data a figure is, how many seeds its points have, and what its bars are."""
+    data = results.sweep["base"]["data"]
+    name = pathlib.PurePath(data["folder"]).name if data.get("folder") else data["name"]
+    return f"{name}: {_seeds_and_bars(results)}"
+
+
+def _seeds_and_bars(results: Results) -> str:
     counts = sorted({len(results.accuracies(point["name"])) for point in results.finished})
     if counts == [1]:
         return "one seed a point, so no error can be told"

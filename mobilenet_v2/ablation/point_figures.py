@@ -23,6 +23,7 @@ from mobilenet_v2.ablation.figure_style import (
     title,
 )
 from mobilenet_v2.ablation.labels import label_points
+from mobilenet_v2.ablation.places import ALIKE, side_by_side
 from mobilenet_v2.ablation.results import Results
 
 _MOST_TICKS = 12
@@ -46,7 +47,9 @@ def by_x(results: Results) -> tuple[Figure, Titles]:
         style = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
         axes.plot(places, [mean for mean, _ in found], color=style[0], linestyle=style[1], linewidth=1.2)
         _draw_group(axes, results, points, places, index, group, titles, line=style[1])
+        _draw_seeds(axes, results, points, places, style[0])
     _draw_shared(axes, results, lambda point: point["x"], titles)
+    axes.plot([], [], "_", color="0.3", label="a seed")
     axes.set_xlabel(results.sweep["x_label"])
     axes.set_ylabel(f"{results.split} accuracy (%)")
     if len(xs) <= _MOST_TICKS:
@@ -59,19 +62,22 @@ def by_cost(results: Results) -> tuple[Figure, Titles]:
     """Every point against its multiply-adds, and the line of those that no cheaper one surpasses."""
     figure = new_figure(4.2)
     axes, titles, scored = figure.subplots(), {}, results.finished
+    costs = side_by_side([millions(point) for point in scored], _logarithmic(scored))
+    place_of = {point["name"]: cost for point, cost in zip(scored, costs, strict=True)}
     for index, (group, points) in enumerate(groups(results).items()):
-        _draw_group(axes, results, points, [millions(point) for point in points], index, group, titles)
-    _draw_shared(axes, results, millions, titles)
-    costs, found = [millions(point) for point in scored], [mean_and_error(results, point) for point in scored]
+        _draw_group(axes, results, points, [place_of[point["name"]] for point in points], index, group, titles)
+    _draw_shared(axes, results, lambda point: place_of[point["name"]], titles)
+    found = [mean_and_error(results, point) for point in scored]
     means = [mean for mean, _ in found]
-    front = statistics.pareto(costs, means)
+    front = statistics.pareto([millions(point) for point in scored], means)
     places, heights = [costs[index] for index in front], [means[index] for index in front]
     label = "Pareto front of the means" if len(front) > 1 else None
     axes.step(places, heights, where="post", color="0.4", linewidth=1, zorder=1, label=label)
-    axes.set_xlabel("multiply-adds of an image (millions)")
+    aside = f"; within {ALIKE:.0%} side by side".replace("%", " %") if costs != list(map(millions, scored)) else ""
+    axes.set_xlabel(f"multiply-adds of an image (millions{aside})")
     axes.set_ylabel(f"{results.split} accuracy (%)")
     axes.margins(0.08, 0.1)
-    if max(costs) > _LOGARITHMIC * min(costs):
+    if _logarithmic(scored):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -83,6 +89,11 @@ def by_cost(results: Results) -> tuple[Figure, Titles]:
     corners = sorted([*zip(places, heights, strict=True), *stairs])
     label_points(figure, axes, [(costs[i], *found[i], scored[i]["name"]) for i in order], corners)
     return figure, titles
+
+
+def _logarithmic(points: Sequence[Point]) -> bool:
+    costs = list(map(millions, points))
+    return max(costs) > _LOGARITHMIC * min(costs)
 
 
 def _draw_group(
@@ -115,6 +126,14 @@ def _draw_shared(axes: Axes, results: Results, place: Any, titles: Titles) -> No
         axes.plot([], [], linestyle="none", label=f"{point['name']}, baseline" if baseline else point["name"], **style)
 
 
+def _draw_seeds(axes: Axes, results: Results, points: Sequence[Point], places: Sequence[float], colour: str) -> None:
+    """A dash for each, on its point's bar."""
+    for x, point in zip(places, points, strict=True):
+        own = "black" if _is_shared(results, point) else colour
+        for accuracy in results.accuracies(point["name"]):
+            axes.plot([x], [100 * accuracy], "_", color=own, markersize=9, markeredgewidth=0.8, zorder=2)
+
+
 def _is_shared(results: Results, point: Point) -> bool:
     grouped = any(other["group"] for other in results.finished)
     return point["name"] == results.sweep["baseline"] or (grouped and not point["group"])
@@ -138,7 +157,8 @@ def _by_name(results: Results) -> tuple[Figure, Titles]:
         style: dict[str, Any] = OF_BASELINE if baseline else {"color": COLOURS[0], "marker": "o"}
         axes.errorbar([mean], [row], xerr=[error] if error else None, fmt="none", ecolor=style["color"], capsize=3)
         seeds = [100 * value for value in results.accuracies(point["name"])]
-        axes.plot(seeds, [row + 0.25] * len(seeds), "|", color="0.3", zorder=0, markersize=8)
+        heights = [row + 0.25 + 0.21 * seeds[:index].count(seed) for index, seed in enumerate(seeds)]
+        axes.plot(seeds, heights, "|", color="0.3", zorder=0, markersize=7)
         axes.plot([mean], [row], linestyle="none", gid=f"point-{point['name']}", zorder=3, **style)
         titles[f"point-{point['name']}"] = title(results, point)
     if any(point["name"] == results.sweep["baseline"] for point in points):
