@@ -157,8 +157,8 @@ def _by_name(results: Results) -> tuple[Figure, Titles]:
         style: dict[str, Any] = OF_BASELINE if baseline else {"color": COLOURS[0], "marker": "o"}
         axes.errorbar([mean], [row], xerr=[error] if error else None, fmt="none", ecolor=style["color"], capsize=3)
         seeds = [100 * value for value in results.accuracies(point["name"])]
-        heights = [row + 0.25 + 0.21 * seeds[:index].count(seed) for index, seed in enumerate(seeds)]
-        axes.plot(seeds, heights, "|", color="0.3", zorder=0, markersize=7)
+        heights = [row + 0.25 + 0.28 * seeds[:index].count(seed) for index, seed in enumerate(seeds)]
+        axes.plot(seeds, heights, "|", color="0.3", zorder=0, markersize=6)
         axes.plot([mean], [row], linestyle="none", gid=f"point-{point['name']}", zorder=3, **style)
         titles[f"point-{point['name']}"] = title(results, point)
     if any(point["name"] == results.sweep["baseline"] for point in points):
