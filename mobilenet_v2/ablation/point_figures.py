@@ -1,5 +1,6 @@
 """Accuracy of a sweep's points against what was varied, and against multiply-adds."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ _MOST_TICKS = 12
 _MOST_NAMES = 24  # above which those on the front alone are named
 _LOGARITHMIC = 8  # times the cheapest, above which costs are
 _ASIDE = 0.02  # of the axis, from one group's points to the next one's, which would hide them
+_SEEDS_ASIDE = 0.015  # of the axis, from a point to its seeds
 
 
 def by_x(results: Results) -> tuple[Figure, Titles]:
@@ -39,7 +41,7 @@ def by_x(results: Results) -> tuple[Figure, Titles]:
     figure = new_figure(3.9)
     axes, titles = figure.subplots(), {}
     xs = sorted({point["x"] for point in results.finished})
-    by_group = groups(results)
+    by_group, to_seeds = groups(results), _SEEDS_ASIDE * (xs[-1] - xs[0])
     for index, (group, points) in enumerate(by_group.items()):
         aside = _ASIDE * (xs[-1] - xs[0]) * (index - (len(by_group) - 1) / 2)
         places = [point["x"] + (0 if _is_shared(results, point) else aside) for point in points]
@@ -47,9 +49,13 @@ def by_x(results: Results) -> tuple[Figure, Titles]:
         style = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
         axes.plot(places, [mean for mean, _ in found], color=style[0], linestyle=style[1], linewidth=1.2)
         _draw_group(axes, results, points, places, index, group, titles, line=style[1])
-        _draw_seeds(axes, results, points, places, style[0])
+        for x, point in zip(places, points, strict=True):
+            if not _is_shared(results, point):
+                _draw_seeds(axes, results, x, point, math.copysign(to_seeds, aside), style[0])
+    for point in filter(lambda point: _is_shared(results, point), results.finished):
+        _draw_seeds(axes, results, point["x"], point, to_seeds, "black")
     _draw_shared(axes, results, lambda point: point["x"], titles)
-    axes.plot([], [], "_", color="0.3", label="a seed")
+    axes.plot([], [], ".", color="0.3", markersize=3.5, label="a seed")
     axes.set_xlabel(results.sweep["x_label"])
     axes.set_ylabel(f"{results.split} accuracy (%)")
     if len(xs) <= _MOST_TICKS:
@@ -72,9 +78,9 @@ def by_cost(results: Results) -> tuple[Figure, Titles]:
     front = statistics.pareto([millions(point) for point in scored], means)
     places, heights = [costs[index] for index in front], [means[index] for index in front]
     label = "Pareto front of the means" if len(front) > 1 else None
-    axes.step(places, heights, where="post", color="0.4", linewidth=1, zorder=1, label=label)
-    aside = f"; within {ALIKE:.0%} side by side".replace("%", " %") if costs != list(map(millions, scored)) else ""
-    axes.set_xlabel(f"multiply-adds of an image (millions{aside})")
+    axes.step(places, heights, where="post", color="0.4", linewidth=1, zorder=2.5, label=label)
+    apart = f"; those within {ALIKE:.0%} are spread apart".replace("%", " %")
+    axes.set_xlabel(f"multiply-adds of an image (millions{apart if costs != list(map(millions, scored)) else ''})")
     axes.set_ylabel(f"{results.split} accuracy (%)")
     axes.margins(0.08, 0.1)
     if _logarithmic(scored):
@@ -126,12 +132,12 @@ def _draw_shared(axes: Axes, results: Results, place: Any, titles: Titles) -> No
         axes.plot([], [], linestyle="none", label=f"{point['name']}, baseline" if baseline else point["name"], **style)
 
 
-def _draw_seeds(axes: Axes, results: Results, points: Sequence[Point], places: Sequence[float], colour: str) -> None:
-    """A dash for each, on its point's bar."""
-    for x, point in zip(places, points, strict=True):
-        own = "black" if _is_shared(results, point) else colour
-        for accuracy in results.accuracies(point["name"]):
-            axes.plot([x], [100 * accuracy], "_", color=own, markersize=9, markeredgewidth=0.8, zorder=2)
+def _draw_seeds(axes: Axes, results: Results, x: float, point: Point, outwards: float, colour: str) -> None:
+    """A dot for each beside the point's bar; those of one accuracy beside each other."""
+    accuracies = [100 * accuracy for accuracy in results.accuracies(point["name"])]
+    for index, accuracy in enumerate(accuracies):
+        beside = x + outwards * (1 + 0.6 * accuracies[:index].count(accuracy))
+        axes.plot([beside], [accuracy], ".", color=colour, markersize=3.5, zorder=2)
 
 
 def _is_shared(results: Results, point: Point) -> bool:
@@ -157,8 +163,8 @@ def _by_name(results: Results) -> tuple[Figure, Titles]:
         style: dict[str, Any] = OF_BASELINE if baseline else {"color": COLOURS[0], "marker": "o"}
         axes.errorbar([mean], [row], xerr=[error] if error else None, fmt="none", ecolor=style["color"], capsize=3)
         seeds = [100 * value for value in results.accuracies(point["name"])]
-        heights = [row + 0.25 + 0.28 * seeds[:index].count(seed) for index, seed in enumerate(seeds)]
-        axes.plot(seeds, heights, "|", color="0.3", zorder=0, markersize=6)
+        heights = [row + 0.2 + 0.19 * seeds[:index].count(seed) for index, seed in enumerate(seeds)]
+        axes.plot(seeds, heights, "|", color="0.3", zorder=0, markersize=4)
         axes.plot([mean], [row], linestyle="none", gid=f"point-{point['name']}", zorder=3, **style)
         titles[f"point-{point['name']}"] = title(results, point)
     if any(point["name"] == results.sweep["baseline"] for point in points):

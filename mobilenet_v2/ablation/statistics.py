@@ -10,6 +10,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 _RESAMPLES = 9999
+_ROUNDING = 1e-12  # of shares; an interval's end at 0 may be a little beside it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Difference:
     @property
     def excludes_zero(self) -> bool:
         """Whether both intervals lie on one side of 0."""
-        return all(low > 0 or high < 0 for low, high in (self.bootstrap, self.welch))
+        return all(low > _ROUNDING or high < -_ROUNDING for low, high in (self.bootstrap, self.welch))
 
 
 def mean(values: Sequence[float]) -> Mean:

@@ -99,7 +99,7 @@ def _comparison(name: str, accuracies: Sequence[float], results: Results) -> lis
 
 
 def _signed(share: float) -> str:
-    return f"{100 * share:+.2f}"
+    return f"{round(100 * share, 2) + 0.0:+.2f}"  # no "-0.00"
 
 
 def _interval(bounds: tuple[float, float]) -> str:
