@@ -76,6 +76,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     last_parts = {one.rpartition(".")[2]: one for one in reversed(known)}
     last = name.rpartition(".")[2]
     close = [last_parts[last]] if last in last_parts else []
+    if section not in (one.rpartition(".")[0] for one in known):  # a dot may part other things than sections
+        close += difflib.get_close_matches(name, known, n=1)
     close += [last_parts[part] for part in difflib.get_close_matches(last, last_parts, n=1)]
     if last:
         close += [one for part, one in last_parts.items() if part.startswith(f"{last}_") or part.endswith(f"_{last}")]

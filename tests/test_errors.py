@@ -25,6 +25,10 @@ def test_a_name_of_the_same_section_is_proposed_first() -> None:
     assert nearest("data.nme", ["model.name", "data.name"]) == "; did you mean 'data.name'?"
 
 
+def test_a_name_with_a_dot_that_parts_no_section_is_compared_as_a_whole() -> None:
+    assert nearest("timm/net_100.ra_in1k", ["timm/net_100", "keras/net"]) == "; did you mean 'timm/net_100'?"
+
+
 def test_the_same_section_alone_is_not_close() -> None:
     assert nearest("model.kernel_size", ["model.stem_stride", "model.dropout_rate"]) == ""
 
