@@ -153,15 +153,16 @@ def chosen_names(sweep: Sweep, points: str | None) -> list[str]:
     """The names in `points`, which commas part; all where it is None.
 
     Raises:
-      ConfigError: if there is no point of a name.
+      ConfigError: if there is no point of a name, or the sweep's own names can't be.
     """
+    _check_names(sweep)
     known = [point.name for point in sweep.points]
     names = known if points is None else points.split(",")
     for name in names:
         if name not in known:
             raise ConfigError(
-                f"--points is {points!r}, which names {name!r}: must be of {', '.join(map(str, known))}, with commas "
-                f"between{nearest(name, known)}"
+                f"--points is {points!r}, which names {name!r}: must be of {', '.join(known)}, with commas between"
+                f"{nearest(name, known)}"
             )
     return names
 

@@ -88,6 +88,8 @@ def test_points_are_chosen_by_name() -> None:
         sweep.chosen_names(both, "")
     with pytest.raises(ConfigError, match="did you mean 't3'"):
         sweep.chosen_names(both, "t33")
+    with pytest.raises(ConfigError, match="the sweep has a point named 3, must be letters"):
+        sweep.chosen_names(Sweep("question", "t2", [T2, Point(3, {})]), "t4")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
