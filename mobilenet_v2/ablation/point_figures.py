@@ -41,9 +41,9 @@ def by_x(results: Results) -> tuple[Figure, Titles]:
     figure = new_figure(3.9)
     axes, titles = figure.subplots(), {}
     xs = sorted({point["x"] for point in results.finished})
-    by_group, to_seeds = groups(results), _SEEDS_ASIDE * (xs[-1] - xs[0])
+    by_group, span = groups(results), xs[-1] - xs[0]
     for index, (group, points) in enumerate(by_group.items()):
-        aside = _ASIDE * (xs[-1] - xs[0]) * (index - (len(by_group) - 1) / 2)
+        aside = _ASIDE * span * (index - (len(by_group) - 1) / 2)
         places = [point["x"] + (0 if _is_shared(results, point) else aside) for point in points]
         found = [mean_and_error(results, point) for point in points]
         style = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
@@ -51,9 +51,9 @@ def by_x(results: Results) -> tuple[Figure, Titles]:
         _draw_group(axes, results, points, places, index, group, titles, line=style[1])
         for x, point in zip(places, points, strict=True):
             if not _is_shared(results, point):
-                _draw_seeds(axes, results, x, point, math.copysign(to_seeds, aside), style[0])
+                _draw_seeds(axes, results, x, point, math.copysign(_SEEDS_ASIDE * span, aside), style[0])
     for point in filter(lambda point: _is_shared(results, point), results.finished):
-        _draw_seeds(axes, results, point["x"], point, to_seeds, "black")
+        _draw_seeds(axes, results, point["x"], point, _SEEDS_ASIDE * span, "black")
     _draw_shared(axes, results, lambda point: point["x"], titles)
     axes.plot([], [], ".", color="0.3", markersize=3.5, label="a seed")
     axes.set_xlabel(results.sweep["x_label"])
@@ -68,22 +68,24 @@ def by_cost(results: Results) -> tuple[Figure, Titles]:
     """Every point against its multiply-adds, and the line of those that no cheaper one surpasses."""
     figure = new_figure(4.2)
     axes, titles, scored = figure.subplots(), {}, results.finished
-    costs = side_by_side([millions(point) for point in scored], _logarithmic(scored))
-    place_of = {point["name"]: cost for point, cost in zip(scored, costs, strict=True)}
+    costs = [millions(point) for point in scored]
+    logarithmic = max(costs) > _LOGARITHMIC * min(costs)
+    shown = side_by_side(costs, logarithmic)
+    place_of = {point["name"]: place for point, place in zip(scored, shown, strict=True)}
     for index, (group, points) in enumerate(groups(results).items()):
         _draw_group(axes, results, points, [place_of[point["name"]] for point in points], index, group, titles)
     _draw_shared(axes, results, lambda point: place_of[point["name"]], titles)
     found = [mean_and_error(results, point) for point in scored]
     means = [mean for mean, _ in found]
-    front = statistics.pareto([millions(point) for point in scored], means)
-    places, heights = [costs[index] for index in front], [means[index] for index in front]
+    front = statistics.pareto(costs, means)
+    places, heights = [shown[index] for index in front], [means[index] for index in front]
     label = "Pareto front of the means" if len(front) > 1 else None
     axes.step(places, heights, where="post", color="0.4", linewidth=1, zorder=2.5, label=label)
-    apart = f"; those within {ALIKE:.0%} are spread apart".replace("%", " %")
-    axes.set_xlabel(f"multiply-adds of an image (millions{apart if costs != list(map(millions, scored)) else ''})")
+    apart = f"; those within {100 * ALIKE:g} % are spread apart" if shown != costs else ""
+    axes.set_xlabel(f"multiply-adds of an image (millions{apart})")
     axes.set_ylabel(f"{results.split} accuracy (%)")
     axes.margins(0.08, 0.1)
-    if _logarithmic(scored):
+    if logarithmic:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -93,13 +95,8 @@ def by_cost(results: Results) -> tuple[Figure, Titles]:
     order = [*front, *others] if len(scored) <= _MOST_NAMES else front
     stairs = [(x, y) for x, y in zip(places[1:], heights[:-1], strict=True)]
     corners = sorted([*zip(places, heights, strict=True), *stairs])
-    label_points(figure, axes, [(costs[i], *found[i], scored[i]["name"]) for i in order], corners)
+    label_points(figure, axes, [(shown[i], *found[i], scored[i]["name"]) for i in order], corners)
     return figure, titles
-
-
-def _logarithmic(points: Sequence[Point]) -> bool:
-    costs = list(map(millions, points))
-    return max(costs) > _LOGARITHMIC * min(costs)
 
 
 def _draw_group(
